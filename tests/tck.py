@@ -186,7 +186,7 @@ def page(found, commit, date, transports):
         "[tests/tck.py](../tests/tck.py), applied to a copy. Where an extension is required, only its tests run: the others do not name it, and "
         "are all refused.",
         "",
-        "Flows have a kit of their own: [flow-conformance.md](flow-conformance.md).",
+        "Flows have a kit of their own: [flow-conformance.md](flow-conformance.md). MCP has one for each role: [server](mcp-conformance.md), [client](mcp-client-conformance.md).",
         "",
         "Tests that pass / fail / are skipped:",
         "",

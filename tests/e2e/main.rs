@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: what cannot be unwrapped has failed")]
 
+mod blobs;
 mod browser;
 mod by_url;
 mod called;
@@ -18,17 +19,22 @@ mod foreign;
 mod guarded;
 mod hostile;
 mod interop;
+mod mcp_conformance;
 mod mcp_hosts;
 mod mcp_tasks;
 mod model;
 mod node;
 mod once;
 mod peers;
+mod published;
 mod push_config;
 mod readme;
 mod reload;
 mod remote;
+mod reproductions;
+mod revisions;
 mod sdk;
+mod server_calls_server;
 mod servers;
 mod shared;
 mod typed;

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 
+import anyio
 import httpx2
 from mcp import StdioServerParameters
 from mcp.client import Client
@@ -41,6 +42,20 @@ async def main(mode, transport, *rest):
             return {"texts": texts, "error": bool(result.is_error), "structured": result.structured_content,
                     "kinds": [block.type for block in result.content]}
 
+        async def cancel():
+            """Says whether a call was begun and then given up."""
+            scope, heard = anyio.CancelScope(), []
+
+            async def enough(value, total, message):
+                heard.append(value)
+                scope.cancel()
+
+            with scope:
+                await call("long__trigger-long-running-operation", {"duration": 60, "steps": 600}, progress_callback=enough)
+            # The server's answer to this comes after it has heard of the other.
+            await call("mesh_agents", {})
+            return "canceled" if heard and scope.cancelled_caught else "it ended"
+
         arguments = {"duration": 1, "steps": 4}
         said = {
             "tools": sorted(tools),
@@ -55,6 +70,7 @@ async def main(mode, transport, *rest):
             "asks": await call("everything__trigger-elicitation-request", {}),
             "progress": told,
             "asked": asked,
+            "canceled": await cancel(),
         }
     print(json.dumps(said))
 

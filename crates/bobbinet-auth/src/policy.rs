@@ -37,6 +37,8 @@ pub enum Action<'a> {
     Cancel(&'a AgentName),
     /// To follow a task.
     Subscribe(&'a AgentName),
+    /// To upload what a later message will name by its URL.
+    Upload(&'a AgentName),
     /// To publish this event, in CloudEvents' JSON format, to all flows of the caller's tenant.
     Publish(&'a Json),
     /// To hear the events of the caller's tenant, in a flow.
@@ -57,6 +59,7 @@ impl fmt::Display for Action<'_> {
             Self::List(agent) => write!(f, "list tasks of {agent}"),
             Self::Cancel(agent) => write!(f, "cancel a task of {agent}"),
             Self::Subscribe(agent) => write!(f, "subscribe to a task of {agent}"),
+            Self::Upload(agent) => write!(f, "upload to {agent}"),
             Self::Publish(_) => f.write_str("publish this event"),
             Self::Listen => f.write_str("listen to events"),
         }
@@ -73,7 +76,8 @@ impl<'a> Action<'a> {
             | Self::Get(agent)
             | Self::List(agent)
             | Self::Cancel(agent)
-            | Self::Subscribe(agent) => Some(agent),
+            | Self::Subscribe(agent)
+            | Self::Upload(agent) => Some(agent),
             Self::Publish(_) | Self::Listen => None,
         }
     }
@@ -87,6 +91,7 @@ impl<'a> Action<'a> {
             Self::List(_) => "list",
             Self::Cancel(_) => "cancel",
             Self::Subscribe(_) => "subscribe",
+            Self::Upload(_) => "upload",
             Self::Publish(_) => "events.publish",
             Self::Listen => "events.listen",
         }

@@ -74,6 +74,7 @@ fn decided(policy: &Policy, who: &str, agent: &str, wish: &str, arguments: Optio
         "list" => Action::List(&agent),
         "cancel" => Action::Cancel(&agent),
         "subscribe" => Action::Subscribe(&agent),
+        "upload" => Action::Upload(&agent),
         "publish" => Action::Publish(&event),
         "listen" => Action::Listen,
         _ => Action::Call(&agent, &call),
@@ -116,6 +117,7 @@ fn who_may_do_what_and_by_which_line() {
         // What another issuer says of its subjects.
         ("oncall", "files", "call write_file", Some("{}"), "3"),
         ("oncall", "pager", "subscribe", None, "3"),
+        ("oncall", "pager", "upload", None, "3"),
         ("oncall", "pager", "cancel", None, ""),
         ("oncall", "ledger", "send", None, ""),
         ("off duty", "pager", "send", None, ""),
@@ -125,6 +127,7 @@ fn who_may_do_what_and_by_which_line() {
         ("reader", "ledger", "get", None, "4"),
         ("reader", "ledger", "list", None, "4"),
         ("reader", "ledger", "send", None, ""),
+        ("reader", "ledger", "upload", None, ""),
         ("reader", "ledger", "cancel", None, ""),
         ("reader", "ledger", "call pay", small, ""),
         ("payer", "ledger", "send", None, "5"),

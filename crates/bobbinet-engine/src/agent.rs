@@ -3,15 +3,30 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Call, Description, Fault, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
+use bobbinet_core::{Call, Description, Fault, Json, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
 
-use crate::{lanes::Lane, run::Run};
+use crate::{lanes::Lane, offers::Offers, run::Run};
 
 /// An agent: a wrapped MCP server, a flow, a handler.
 #[async_trait]
 pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// What its card says, as of now.
     fn describe(&self) -> Arc<Description>;
+
+    /// What it offers beside: resources and prompts.
+    fn offers(&self) -> Arc<Offers> {
+        Arc::default()
+    }
+
+    /// Proposes values for an argument of a prompt or of a template that it offers, as MCP has it: the parameters of `completion/complete`
+    /// come in, its `completion` goes out. Safe to drop.
+    ///
+    /// # Errors
+    /// What went wrong, for whoever is typing.
+    async fn complete(&self, params: &Json) -> Result<Json, Fault> {
+        let _ = params;
+        Ok(Json::from(&serde_json::json!({"values": []})))
+    }
 
     /// What to make of a message. Pure and quick: no I/O, no waiting; it reads only what the agent has cached. An agent that does
     /// not know yet what can be called says [`Plan::Defer`]: it is asked again when it is [`ready_to_plan`](Agent::ready_to_plan).

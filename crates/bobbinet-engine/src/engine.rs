@@ -7,7 +7,7 @@ use bobbinet_store::{Store, Version};
 
 use crate::{
     Agent, Aggregate, Aggregates, Authorizer, EngineError, Env, Follower, Handle, NewTask, PlannedTask, Resumed,
-    accounts::Accounts, agents::Agents, commit_loop::AggregateStreams, damage_log::DamageLog,
+    accounts::Accounts, agents::Agents, blobs::TaskBlobs, commit_loop::AggregateStreams, damage_log::DamageLog,
     engine_inner::EngineInner, kinds::Kinds, lifecycle::Lifecycle, processes::Processes, steady_clock::SteadyClock,
     submit::new_context, uncertain::UncertainClaims, unserved,
 };
@@ -39,6 +39,18 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn open(setup: Setup) -> Result<Self, EngineError> {
+        Self::open_over(setup, None).await
+    }
+
+    /// The same, on a node that keeps what is too large for the log beside it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn open_with_blobs(setup: Setup, blobs: TaskBlobs) -> Result<Self, EngineError> {
+        Self::open_over(setup, Some(blobs)).await
+    }
+
+    async fn open_over(setup: Setup, blobs: Option<TaskBlobs>) -> Result<Self, EngineError> {
         let Setup { store, agents, env, limits, authorizer } = setup;
         let agents = Agents::new(agents);
         let census = store.census().await?;
@@ -58,6 +70,7 @@ impl Engine {
             limits,
             authorizer,
             agents,
+            blobs,
         });
         inner.accounts.recount(&census, inner.accounts.moment(), |agent| inner.agents.has(agent));
         inner.tell_of_unserved(&census);
@@ -71,6 +84,9 @@ impl Engine {
             return Err(error);
         }
         inner.lifecycle.start(inner.clone().keep_reconciling());
+        if inner.blobs.is_some() {
+            inner.lifecycle.start(inner.clone().keep_sweeping());
+        }
         Ok(Self { inner })
     }
 

@@ -6,7 +6,7 @@ use bobbinet_core::{AgentName, Caller, Limits, Task, TaskId};
 use bobbinet_store::Store;
 
 use crate::{
-    Authorizer, EngineError, Env, accounts::Accounts, agents::Agents, commit_loop::AggregateStreams,
+    Authorizer, EngineError, Env, accounts::Accounts, agents::Agents, blobs::TaskBlobs, commit_loop::AggregateStreams,
     damage_log::DamageLog, kinds::Kinds, lifecycle::Lifecycle, processes::Processes, steady_clock::SteadyClock,
     task_live::LiveTask, uncertain::UncertainClaims,
 };
@@ -34,6 +34,8 @@ pub(crate) struct EngineInner {
     pub(crate) clock: SteadyClock,
     /// Tasks whose damage is in the process's log already.
     pub(crate) damage: DamageLog,
+    /// What is too large for the log, if this node keeps such.
+    pub(crate) blobs: Option<TaskBlobs>,
     /// Whether work is taken, and all that was started.
     pub(crate) lifecycle: Arc<Lifecycle>,
 }

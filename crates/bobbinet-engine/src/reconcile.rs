@@ -24,6 +24,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// have been anything's doing. `bobbinet_core::limits::TAKEOVERS_MAX` ends it.
 const TAKEOVER_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(8)];
 
+/// How often it looks for blobs that nobody needs.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// How often the tasks on a shared store are counted anew.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
@@ -71,6 +74,22 @@ impl EngineInner {
             // One look that fails inside is not the last: nobody else looks.
             if let Some(Err(error)) = watched("reconcile", self.reconcile()).await {
                 warn!(%error, "could not look what is due; trying again");
+            }
+        }
+    }
+
+    /// Lets go of blobs that nobody needs any more, every minute.
+    pub(crate) async fn keep_sweeping(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.lifecycle.stopping() => return,
+                () = tokio::time::sleep(SWEEP_EVERY) => {}
+            }
+            let Some(blobs) = &self.blobs else { return };
+            let swept = blobs.sweep(&*self.store, self.clock.now(&*self.env));
+            if let Some(Err(error)) = watched("sweep", swept).await {
+                warn!(%error, "could not let go of blobs; trying again");
             }
         }
     }

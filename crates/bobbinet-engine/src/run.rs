@@ -19,6 +19,7 @@ use tracing::debug;
 
 use crate::{
     Aggregate, Aggregates, Authorizer, ChildError, EngineError, Env, Handle,
+    blobs::TaskBlobs,
     commit_loop::{AggregateStreams, Beginning},
     deadline::Deadline,
     follow::Follower,
@@ -45,6 +46,9 @@ pub(crate) trait RunHost: Send + Sync + 'static {
 
     /// The clock and ids.
     fn env(&self) -> &dyn Env;
+
+    /// What is too large for the log, if this node keeps such.
+    fn blobs(&self) -> Option<&TaskBlobs>;
 
     /// Other kinds of aggregates than tasks.
     fn kinds(&self) -> &Kinds;

@@ -7,6 +7,7 @@ use bobbinet_core::{AgentName, Caller, Command, Generation, Limits, Message, Pla
 
 use crate::{
     Authorizer, ChildError, Engine, EngineError, Env, Handle, NewTask, PlannedTask, Reply,
+    blobs::TaskBlobs,
     commit_loop::{AggregateStreams, Beginning, Hooks},
     engine_inner::EngineInner,
     kinds::Kinds,
@@ -38,6 +39,10 @@ impl RunHost for Arc<EngineInner> {
 
     fn env(&self) -> &dyn Env {
         &*self.env
+    }
+
+    fn blobs(&self) -> Option<&TaskBlobs> {
+        self.blobs.as_ref()
     }
 
     fn kinds(&self) -> &Kinds {

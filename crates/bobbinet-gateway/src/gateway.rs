@@ -163,8 +163,13 @@ impl Gateway {
     /// Waits a moment for an agent that was never seen before: until it has started its card has no skills. One that takes longer is
     /// served all the same. Safe to drop.
     pub async fn await_start(&self, name: &AgentName) {
+        self.await_start_within(name, START_WAIT_MAX).await;
+    }
+
+    /// The same for a reader who waits as long as he says.
+    pub async fn await_start_within(&self, name: &AgentName, patience: Duration) {
         if let Some(agent) = self.engine.agent(name).filter(|agent| agent.is_starting()) {
-            agent.started(START_WAIT_MAX).await;
+            agent.started(patience).await;
         }
     }
 

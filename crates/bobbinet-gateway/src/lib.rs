@@ -9,6 +9,7 @@
 mod admission;
 mod answer;
 mod authorizer;
+mod blobs;
 mod callers;
 mod error;
 mod gateway;
@@ -22,6 +23,7 @@ mod tree;
 pub use admission::AdmissionPermit;
 pub use answer::{Answer, PlainMessage};
 pub use authorizer::PolicyAuthorizer;
+pub use blobs::BlobRefusal;
 pub use callers::{CallerLimits, NamedCallerLimits};
 pub use error::{Full, GatewayError, Unsupported};
 pub use gateway::{Gateway, GatewaySetup, RequestContext, START_WAIT_MAX, TaskRecord};

@@ -16,7 +16,10 @@ pub use bobbinet_wire::interface::CardForm;
 pub use client::{Client, ClientError, ClientOptions, Credentials, SendOptions, TaskStream};
 pub use courier::HttpCourier;
 pub use limits::HttpLimits;
-pub use server::{Mount, OtherBinding, Server, ServerSetup, SetupError, Tls, TlsFault, TlsFiles, serve};
+pub use server::{
+    CALLBACK_PATH, CLIENT_PATH, HttpBlobUrls, Logins, Mount, OtherBinding, Server, ServerSetup, SetupError, Tls,
+    TlsFault, TlsFiles, serve,
+};
 
 /// Stands as `true` in the metadata of a task that a stream sends although it was asked to go on after an event: the event's id
 /// is none of this task's, or what followed it is gone. The reader takes the task as it stands and goes on from there.

@@ -37,6 +37,9 @@ const OUT_MAX: usize = 64;
 const RECONNECT_MAX: Duration = Duration::from_secs(30);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
+/// Between two tries to hear what the node tells by itself.
+const RELISTEN_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long what is at work may go on when the host has said its last word.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
 
@@ -68,6 +71,8 @@ struct Bridge {
     state: Mutex<State>,
     /// Held by whoever begins a session anew.
     beginning: AsyncMutex<()>,
+    /// Told when the host has said its last word.
+    closing: CancellationToken,
     out: mpsc::Sender<Json>,
 }
 
@@ -95,7 +100,8 @@ enum Broken {
 /// If the host cannot be heard or written to.
 pub async fn bridge(input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unpin, door: NodeDoor) -> io::Result<()> {
     let (out, told) = mpsc::channel::<Json>(OUT_MAX);
-    let bridge = Arc::new(Bridge { door, state: Mutex::default(), beginning: AsyncMutex::new(()), out });
+    let (beginning, closing) = (AsyncMutex::new(()), CancellationToken::new());
+    let bridge = Arc::new(Bridge { door, state: Mutex::default(), beginning, closing, out });
     let writing = async move {
         // Gone with the last word that can be written, so that whoever has more to say notices.
         let (mut told, mut output) = (told, output);
@@ -119,6 +125,7 @@ pub async fn bridge(input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unp
     let reading = async move {
         let mut at_work = JoinSet::new();
         let heard = bridge.hear(input, &mut at_work).await;
+        bridge.closing.cancel();
         // Nobody who is gone is waited for long.
         timeout(LAST_WORDS_MAX, async { while at_work.join_next().await.is_some() {} }).await.ok();
         at_work.shutdown().await;
@@ -177,6 +184,9 @@ impl Bridge {
                         () = canceled.cancelled() => {}
                     }
                     bridge.lock().stateless.remove(id.as_str());
+                    if method == "initialize" {
+                        bridge.listen().await;
+                    }
                 });
             }
             Ok(Incoming::Notification { method, params }) => {
@@ -243,6 +253,33 @@ impl Bridge {
     fn note_session(&self, response: &Response) {
         let session = response.headers().get(headers::SESSION).and_then(|value| value.to_str().ok());
         self.lock().session = session.map(str::to_owned);
+    }
+
+    /// Passes on what the node tells the session by itself, until the host has said its last word, or the node tells nothing.
+    async fn listen(&self) {
+        loop {
+            let told = async {
+                let request = self.door.http.get(&self.door.url).header(header::ACCEPT, "text/event-stream");
+                let response = self.with_state(request, &[])?.send().await.map_err(|error| broke(&error))?;
+                let has_session = response.status() == StatusCode::NOT_FOUND || response.status().is_success();
+                if response.status().is_success() {
+                    self.forward(response, None).await?;
+                }
+                Ok::<_, Broken>(has_session)
+            };
+            tokio::select! {
+                () = self.closing.cancelled() => return,
+                told = told => match told {
+                    Ok(true) | Err(Broken::Node(_)) => {}
+                    Ok(false) | Err(Broken::Host) => return,
+                },
+            }
+            // A node that is started anew, and a session that is begun again with the next request, take a moment.
+            tokio::select! {
+                () = self.closing.cancelled() => return,
+                () = sleep(RELISTEN_PAUSE) => {}
+            }
+        }
     }
 
     /// Says the handshake again, once for all who have lost their session with this one.
@@ -371,6 +408,7 @@ fn stateless(method: &str, params: &Params) -> Vec<(HeaderName, HeaderValue)> {
     let name = match method {
         "tools/call" | "prompts/get" => params.optional::<String>("name"),
         "resources/read" => params.optional::<String>("uri"),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => params.optional::<String>("taskId"),
         _ => Ok(None),
     };
     let said = [

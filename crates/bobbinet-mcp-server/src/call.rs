@@ -1,6 +1,6 @@
 //! A tool call as a task: begun or gone on with through the gateway, heard out, and its questions asked.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::{
     AgentName, Caller, ContextId, Event, Json, Message, MessageId, Part, Role, SkillId, Task, TaskId,
@@ -10,7 +10,10 @@ use bobbinet_engine::EngineError;
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, StreamItem, TaskStream};
 use bobbinet_wire::EXTENSION_URI;
 use serde_json::json;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,13 +23,16 @@ use crate::{
     object::Object,
     progress::Progress,
     question::{Answered, Elicitation},
-    result::CallResult,
+    reading::{self, Shape},
+    result::{self, CallResult},
     rpc::{self, RpcError},
+    server_error::ServerError,
     sessions::Session,
+    tasks::{self, state_of},
     tools,
 };
 
-/// The key of the one question that a result asks (2026-07-28).
+/// The key of the one question that a result asks (2026-07-28), if the server that asks has no name for it.
 const QUESTION_KEY: &str = "answer";
 
 /// A call at work.
@@ -40,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) skill: Option<SkillId>,
     /// Whether its tool has promised a structure.
     pub(crate) is_strict: bool,
+    /// What is asked for.
+    pub(crate) shape: Shape,
     /// Under which token the client wants to hear how far it is.
     pub(crate) progress: Option<Json>,
     pub(crate) trace: Option<Arc<str>>,
@@ -61,13 +69,17 @@ pub(crate) enum Work {
     GoOn { state: String, answers: Option<Json> },
     /// Wait until a task ends or asks.
     Wait { task: String },
+    /// Begin a task with this message, and give its name (2025-11-25).
+    Create { parts: Vec<Part>, context: Option<ContextId> },
+    /// Give a task the client's answers, if it still asks that (2026-07-28).
+    Update { task: String, answers: BTreeMap<String, Json> },
 }
 
 /// What comes of it.
 pub(crate) enum Done {
     Result(CallResult),
-    /// A result that asks, as it is written.
-    Asks(Json),
+    /// Another result, as it is written: one that asks, that names a task, or that was read.
+    Written(Json),
     /// Nobody waits for an answer.
     Unheard,
 }
@@ -100,14 +112,20 @@ impl Call {
         let mut answer = match work {
             Work::Begin { parts, context } => self.send(self.begins(parts, context), permit).await?,
             Work::Submit { parts, context } => {
-                let mut params = self.begins(parts, context);
-                params.configuration.return_immediately = true;
-                let gateway = self.door.server.gateway();
-                let sent = gateway.send(&self.context(true), Box::new(params), permit).await;
-                return Ok(match self.told(sent)? {
-                    Answer::Task(task) => Done::Result(self.result(&task)),
+                return Ok(match self.submit(self.begins(parts, context), permit).await? {
+                    Answer::Task(task) => self.result(&task)?,
                     Answer::Message(said) => Done::Result(CallResult::said(&said, self.client.revision)),
                 });
+            }
+            Work::Create { parts, context } => {
+                return match self.submit(self.begins(parts, context), permit).await? {
+                    Answer::Task(task) => Ok(self.created(&task)),
+                    Answer::Message(_) => Err(RpcError::invalid_request("it answers at once, and has no task").into()),
+                };
+            }
+            Work::Update { task, answers } => {
+                self.update(&task, &answers, permit).await?;
+                return Ok(Done::Written(result::stateless(Object::default(), Object::default()).to_json()));
             }
             Work::Tell { task, parts } => self.send(self.tells(task, parts), permit).await?,
             Work::Wait { task } => {
@@ -116,7 +134,7 @@ impl Call {
             }
             Work::GoOn { state, answers } => match self.go_on(&state, answers, permit).await? {
                 Ok(answer) => answer,
-                Err(task) => return Ok(self.asks_or_ends(&task)),
+                Err(task) => return Ok(self.asks_or_ends(&task)?),
             },
         };
         loop {
@@ -125,46 +143,81 @@ impl Call {
                 Answer::Message(said) => return Ok(Done::Result(CallResult::said(said, self.client.revision))),
             };
             if self.client.revision.is_stateless() || self.canceled.is_cancelled() {
-                return Ok(self.asks_or_ends(task));
+                return Ok(self.asks_or_ends(task)?);
             }
-            let (Some(session), Some(elicitation)) = (&self.session, self.elicitation(task)) else {
-                return Ok(Done::Result(self.result(task)));
+            let (Some(session), Some(elicitation)) = (&self.session, tasks::elicitation(task, self.client)) else {
+                return Ok(self.result(task)?);
             };
             let parts = match self.ask(session, &elicitation).await? {
                 Answered::Tell(parts) => parts,
                 Answered::Refused => {
                     let task = self.cancel(&task.id).await?;
-                    return Ok(Done::Result(self.result(&task)));
+                    return Ok(self.result(&task)?);
                 }
-                Answered::Unclear => return Ok(Done::Result(self.result(task))),
+                Answered::Unclear => return Ok(self.result(task)?),
             };
             let permit = self.door.admit(&self.caller)?;
             answer = self.send(self.tells(task.id.to_string(), parts), permit).await?;
         }
     }
 
-    fn result(&self, task: &Task) -> CallResult {
-        CallResult::of(task, self.client.revision, self.is_strict)
+    fn result(&self, task: &Task) -> Result<Done, RpcError> {
+        let revision = self.client.revision;
+        match &self.shape {
+            Shape::Tool => match ServerError::of(task).and_then(|error| error.missing_capability(self.client)) {
+                Some(error) => Err(error),
+                None => Ok(Done::Result(CallResult::of(task, revision, self.is_strict))),
+            },
+            Shape::Payload => {
+                let mut result = CallResult::of(task, revision, self.is_strict);
+                let related = Object::default().with("taskId", &task.id.to_string());
+                result.meta = result.meta.with(tasks::RELATED_KEY, &related);
+                Ok(Done::Result(result))
+            }
+            shape @ (Shape::Resource { .. } | Shape::Prompt) => {
+                reading::result(task, shape, revision, self.door.limits.list_ttl_ms()).map(Done::Written)
+            }
+        }
     }
 
-    fn elicitation(&self, task: &Task) -> Option<Elicitation> {
-        let question = task.question.as_ref().filter(|_| task.state.is_interrupted())?;
-        Elicitation::of(question, self.client, &state_of(task))
+    fn created(&self, task: &Task) -> Done {
+        Done::Written(tasks::created(task, self.client, &self.door.limits))
+    }
+
+    /// Whether this client may be given a task in place of a result.
+    fn may_become_task(&self) -> bool {
+        self.client.takes_tasks && self.shape == Shape::Tool
     }
 
     /// The question as a result of its own, where there are no handshakes and the client can be asked; else how the task stands.
-    fn asks_or_ends(&self, task: &Task) -> Done {
-        match self.elicitation(task).filter(|_| self.client.revision.is_stateless()) {
+    fn asks_or_ends(&self, task: &Task) -> Result<Done, RpcError> {
+        match tasks::elicitation(task, self.client).filter(|_| self.client.revision.is_stateless()) {
             Some(elicitation) => {
-                let request =
-                    Object::default().with("method", "elicitation/create").with("params", &elicitation.params);
                 let asks = Object::default()
                     .with("resultType", "input_required")
-                    .with("inputRequests", &Object::default().with(QUESTION_KEY, &request))
+                    .with("inputRequests", &Object::default().with_owned(key_of(&elicitation), elicitation.request()))
                     .with("requestState", &state_of(task));
-                Done::Asks(asks.to_json())
+                Ok(Done::Written(asks.to_json()))
             }
-            None => Done::Result(self.result(task)),
+            None if self.may_become_task() && !task.state.is_terminal() => Ok(self.created(task)),
+            None => self.result(task),
+        }
+    }
+
+    /// Gives a task the answer to what it asks. One to a question that it does not ask is passed over.
+    async fn update(
+        &self,
+        task: &str,
+        answers: &BTreeMap<String, Json>,
+        permit: AdmissionPermit,
+    ) -> Result<(), RpcError> {
+        let task = self.get(task).await?;
+        let asked = tasks::elicitation(&task, self.client).zip(answers.get(&tasks::question_key(&task)));
+        let Some((elicitation, answer)) = asked else { return Ok(()) };
+        match elicitation.read(answer) {
+            Answered::Tell(parts) => self.submit(self.tells(task.id.to_string(), parts), permit).await.map(drop),
+            Answered::Refused => self.cancel(&task.id).await.map(drop),
+            Answered::Unclear => Ok(()),
         }
     }
 
@@ -175,14 +228,15 @@ impl Call {
         answers: Option<Json>,
         permit: AdmissionPermit,
     ) -> Result<Result<Answer<Arc<Task>>, Arc<Task>>, Over> {
-        let task = state.split_once(':').map_or(state, |(task, _)| task);
+        let (task, asked) = tasks::read_state(state)?;
         let task = self.get(task).await?;
-        let answer = answers
-            .as_ref()
-            .and_then(|answers| answers.read::<std::collections::BTreeMap<String, Json>>().ok())
-            .and_then(|mut answers| answers.remove(QUESTION_KEY));
-        let (Some(elicitation), Some(answer)) = (self.elicitation(&task).filter(|_| state_of(&task) == state), answer)
-        else {
+        if asked > task.asked.0 {
+            return Err(RpcError::invalid_params("`requestState` is none that was given out here").into());
+        }
+        let asked = tasks::elicitation(&task, self.client).filter(|_| state_of(&task) == state);
+        let answers: Option<BTreeMap<String, Json>> = answers.and_then(|answers| answers.read().ok());
+        let answer = asked.as_ref().and_then(|elicitation| answers?.remove(&key_of(elicitation)));
+        let (Some(elicitation), Some(answer)) = (asked, answer) else {
             // It has been answered already, or nobody has: what is there to be said is said anew.
             return if task.state.is_terminal() || task.state.is_interrupted() {
                 Ok(Err(task))
@@ -207,19 +261,7 @@ impl Call {
     }
 
     fn says(&self, task: Option<String>, parts: Vec<Part>) -> SendParams {
-        // Only a first message says which skill is meant: an answer is the question's.
-        let skill = self.skill.as_ref().filter(|_| task.is_none());
-        let metadata = skill.map(|skill| Json::from(&json!({ EXTENSION_URI: {"skill": skill.as_str()} })));
-        let message = Message {
-            id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is an id"),
-            role: Role::User,
-            parts,
-            extensions: metadata.iter().map(|_| Arc::from(EXTENSION_URI)).collect(),
-            metadata,
-            reference_tasks: Vec::new(),
-        };
-        let configuration = Configuration { history_length: Some(0), ..Configuration::default() };
-        SendParams { message, context: None, task, configuration, metadata: None, tenant: None }
+        says(self.skill.as_ref(), task, parts)
     }
 
     fn context(&self, is_new: bool) -> RequestContext<'_> {
@@ -235,6 +277,12 @@ impl Call {
         let gateway = self.door.server.gateway();
         let context = self.context(params.task.is_none());
         let streams = gateway.agent(&self.agent).is_some_and(|agent| agent.describe().capabilities.streaming);
+        if self.may_become_task() {
+            return match self.submit(params, permit).await? {
+                Answer::Task(task) => Ok(Answer::Task(self.wait_a_moment(task).await?)),
+                Answer::Message(said) => Ok(Answer::Message(said)),
+            };
+        }
         if self.progress.is_some() && streams {
             let sent = gateway.send_streaming(&context, Box::new(params)).await;
             drop(permit);
@@ -250,6 +298,21 @@ impl Call {
             () = self.gone() => return Err(Over::Gone),
         };
         Ok(self.told(sent)?)
+    }
+
+    /// Says something, and waits for no more than that it is kept.
+    async fn submit(&self, mut params: SendParams, permit: AdmissionPermit) -> Result<Answer<Arc<Task>>, RpcError> {
+        params.configuration.return_immediately = true;
+        let context = self.context(params.task.is_none());
+        self.told(self.door.server.gateway().send(&context, Box::new(params), permit).await)
+    }
+
+    /// Waits until a task ends or asks, if that is soon; else as it stands.
+    async fn wait_a_moment(&self, task: Arc<Task>) -> Result<Arc<Task>, Over> {
+        match timeout(self.door.limits.task_after, self.wait(task.id.to_string())).await {
+            Ok(task) => task,
+            Err(_) => Ok(self.get(&task.id.to_string()).await?),
+        }
     }
 
     /// Waits until a task ends or asks.
@@ -356,7 +419,24 @@ impl Call {
     }
 }
 
-/// What a question of a task is known by.
-fn state_of(task: &Task) -> String {
-    format!("{}:{}", task.id, task.asked.0)
+/// Under which name a question is asked in a result.
+fn key_of(elicitation: &Elicitation) -> String {
+    elicitation.key.clone().unwrap_or_else(|| QUESTION_KEY.to_owned())
+}
+
+/// A message to an agent, or to a task of it.
+pub(crate) fn says(skill: Option<&SkillId>, task: Option<String>, parts: Vec<Part>) -> SendParams {
+    // Only a first message says which skill is meant: an answer is the question's.
+    let skill = skill.filter(|_| task.is_none());
+    let metadata = skill.map(|skill| Json::from(&json!({ EXTENSION_URI: {"skill": skill.as_str()} })));
+    let message = Message {
+        id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is an id"),
+        role: Role::User,
+        parts,
+        extensions: metadata.iter().map(|_| Arc::from(EXTENSION_URI)).collect(),
+        metadata,
+        reference_tasks: Vec::new(),
+    };
+    let configuration = Configuration { history_length: Some(0), ..Configuration::default() };
+    SendParams { message, context: None, task, configuration, metadata: None, tenant: None }
 }

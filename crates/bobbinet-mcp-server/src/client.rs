@@ -14,25 +14,37 @@ pub(crate) struct McpClient {
     pub(crate) fills_forms: bool,
     /// Whether its user visits URLs.
     pub(crate) visits_urls: bool,
+    /// Whether it takes a task for an answer (2026-07-28).
+    pub(crate) takes_tasks: bool,
+    /// Whether it lends its model.
+    pub(crate) samples: bool,
 }
+
+/// The extension by which a server may answer with a task.
+pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 impl McpClient {
     /// One that can be asked nothing.
     pub(crate) fn silent(revision: Revision) -> Self {
-        Self { revision, fills_forms: false, visits_urls: false }
+        Self { revision, fills_forms: false, visits_urls: false, takes_tasks: false, samples: false }
     }
 
     /// One with these capabilities.
     pub(crate) fn with(revision: Revision, capabilities: Option<&Json>) -> Self {
         let fields = |json: &Json| json.read::<BTreeMap<String, Json>>().ok();
-        let elicitation = capabilities.and_then(fields).and_then(|fields| fields.get("elicitation").cloned());
+        let capabilities = capabilities.and_then(fields).unwrap_or_default();
+        let extensions = capabilities.get("extensions").and_then(fields).unwrap_or_default();
+        let takes_tasks = revision.is_stateless() && extensions.contains_key(TASKS);
+        let samples = capabilities.contains_key("sampling");
+        let elicitation = capabilities.get("elicitation").cloned();
         let Some(elicitation) = elicitation.filter(|_| revision.has_elicitation()) else {
-            return Self::silent(revision);
+            return Self { takes_tasks, samples, ..Self::silent(revision) };
         };
         let modes = fields(&elicitation).unwrap_or_default();
         let visits_urls = modes.contains_key("url") && revision.has_url_elicitation();
         // Whoever names no mode fills in forms.
-        Self { revision, fills_forms: modes.contains_key("form") || !modes.contains_key("url"), visits_urls }
+        let fills_forms = modes.contains_key("form") || !modes.contains_key("url");
+        Self { revision, fills_forms, visits_urls, takes_tasks, samples }
     }
 }
 

@@ -84,9 +84,9 @@ impl Blocks {
         blocks
     }
 
-    /// Takes a value as structured content, if it can be that; whether it is.
+    /// Takes a value as structured content, if it can be that; whether it is. Where there is no such thing it is told as text.
     fn structure(&mut self, json: &Json, revision: Revision) -> bool {
-        let can_be = revision.has_any_structure() || json.is_object();
+        let can_be = revision.has_structure() && (revision.has_any_structure() || json.is_object());
         if can_be {
             self.structured = Some(json.clone());
         }
@@ -99,6 +99,11 @@ pub(crate) fn is_unmarked_data(part: &Part) -> bool {
     part.as_data().is_some() && !is_foreign(part) && Notes::of(part).get("role").is_none()
 }
 
+/// Whether it tells of what has gone by reference.
+pub(crate) fn is_preview(part: &Part) -> bool {
+    Notes::of(part).text("role").as_deref() == Some("preview")
+}
+
 /// Whether it is a block that nobody knew, kept as it came.
 fn is_foreign(part: &Part) -> bool {
     part.metadata.as_ref().is_some_and(|metadata| metadata.as_str().contains("\"mcpType\""))
@@ -109,6 +114,25 @@ fn is_foreign(part: &Part) -> bool {
 fn foreign(json: &Json) -> Json {
     let is_block = json.read::<BTreeMap<String, Json>>().is_ok_and(|fields| fields.contains_key("type"));
     if is_block { json.clone() } else { text(json.as_str()).to_json() }
+}
+
+/// One of the contents of a resource: what its server calls by its `own` address is `shown` under another, if that is what was asked for.
+pub(crate) fn contents(part: &Part, shown: &str, own: &str) -> Json {
+    let notes = Notes::of(part);
+    let uri = notes.text("uri").filter(|uri| uri != own).unwrap_or_else(|| shown.to_owned());
+    let contents = Object::default().with("uri", &uri).with_some("mimeType", part.media_type.as_deref());
+    let contents = match &part.content {
+        Content::Text(words) => contents.with("text", words),
+        Content::Raw(base64) => contents.with("blob", base64.as_str()),
+        Content::Url(url) => contents.with("text", url),
+        Content::Data(json) => contents.with("text", json.as_str()),
+    };
+    contents.with_some("_meta", notes.get("_meta")).to_json()
+}
+
+/// Whose words a part of a prompt is.
+pub(crate) fn role(part: &Part) -> String {
+    Notes::of(part).text("role").filter(|role| role == "assistant").unwrap_or_else(|| "user".to_owned())
 }
 
 fn text(words: &str) -> Object {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    Caller, Json, Part,
+    AgentName, Caller, Json, Part, SkillId,
     operation::{CancelParams, GetParams},
 };
 use bobbinet_engine::watched;
@@ -13,14 +13,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     call::{Call, Done, Work},
-    client::McpClient,
+    client::{McpClient, TASKS},
     door::{Door, Outgoing},
     mesh::{self, Asked},
     object::Object,
+    offered::Address,
+    pages::Cursor,
+    reading::Shape,
     result::{self, CallResult},
     revision::Revision,
     rpc::{Params, RpcError},
-    sessions::{NotBegun, Session},
+    sessions::{Session, TooManyCalls},
     tools,
 };
 
@@ -46,32 +49,93 @@ pub(crate) struct Request {
     pub(crate) out: mpsc::Sender<Outgoing>,
 }
 
+/// What a request comes to at first.
+pub(crate) enum Step {
+    /// Its result.
+    Answer(Json),
+    /// What takes its time.
+    Start(Start),
+}
+
+/// What takes its time, and which agent does it.
+pub(crate) struct Start {
+    pub(crate) agent: AgentName,
+    pub(crate) skill: Option<SkillId>,
+    pub(crate) is_strict: bool,
+    pub(crate) shape: Shape,
+    pub(crate) work: Work,
+}
+
 /// The answer to a handshake.
 pub(crate) fn initialized(revision: Revision) -> Json {
     Object::default()
         .with("protocolVersion", revision.as_str())
-        .with("capabilities", &capabilities())
+        .with("capabilities", &capabilities(revision))
         .with("serverInfo", &result::server_info())
         .with("instructions", INSTRUCTIONS)
         .to_json()
 }
 
-fn capabilities() -> Object {
-    Object::default().with("tools", &Object::default())
+fn capabilities(revision: Revision) -> Object {
+    let (nothing, changes) = (Object::default(), Object::default().with("listChanged", &true));
+    let capabilities = Object::default()
+        .with("tools", &changes)
+        .with("prompts", &changes)
+        .with("resources", &Object::default().with("subscribe", &true).with("listChanged", &true))
+        .with_some("completions", revision.has_completions().then_some(&nothing));
+    if revision.has_core_tasks() {
+        let of_calls = Object::default().with("tools", &Object::default().with("call", &nothing));
+        let tasks = Object::default().with("list", &nothing).with("cancel", &nothing).with("requests", &of_calls);
+        return capabilities.with("tasks", &tasks);
+    }
+    match revision.is_stateless() {
+        true => capabilities.with("extensions", &Object::default().with(TASKS, &nothing)),
+        false => capabilities,
+    }
 }
 
 impl Request {
     /// Carries out a method: the answer, or nothing yet, where it goes out by itself.
     pub(crate) async fn answer(self, method: &str, permit: AdmissionPermit) -> Option<Outgoing> {
         let is_stateless = self.client.revision.is_stateless();
-        let answered = match method {
-            "tools/call" => return self.call(permit).await,
-            "tools/list" => self.list().await,
-            "ping" if !is_stateless => Ok(Object::default().to_json()),
-            "server/discover" if is_stateless => Ok(self.discover()),
-            _ => Err(RpcError::method_not_found(method)),
+        let has_core_tasks = self.client.revision.has_core_tasks();
+        let step = match method {
+            "subscriptions/listen" if is_stateless => {
+                drop(permit);
+                return self.subscribe().await;
+            }
+            "tools/call" => self.call().await,
+            "prompts/get" => self.prompt().await,
+            "resources/read" => self.resource().await,
+            "tasks/result" if has_core_tasks => self.task_result().await,
+            "tasks/update" if is_stateless => self.update_task().await,
+            _ => self.at_once(method).await.map(Step::Answer),
         };
-        Some(self.written(answered).await)
+        match step {
+            Ok(Step::Answer(result)) => Some(self.written(Ok(result)).await),
+            Ok(Step::Start(start)) => self.start(start, permit),
+            Err(error) => Some(Outgoing::error(&self.id, &error)),
+        }
+    }
+
+    async fn at_once(&self, method: &str) -> Result<Json, RpcError> {
+        let revision = self.client.revision;
+        let has_tasks = revision.is_stateless() || revision.has_core_tasks();
+        match method {
+            "tools/list" => self.list().await,
+            "prompts/list" => self.prompts().await,
+            "resources/list" => self.resources(Address::Resource).await,
+            "resources/templates/list" => self.resources(Address::Template).await,
+            "completion/complete" if revision.has_completions() => self.complete().await,
+            "tasks/get" if has_tasks => self.task().await,
+            "tasks/cancel" if has_tasks => self.cancel_task().await,
+            "tasks/list" if revision.has_core_tasks() => self.tasks().await,
+            "resources/subscribe" if !revision.is_stateless() => self.watch().await,
+            "resources/unsubscribe" if !revision.is_stateless() => self.unwatch(),
+            "ping" if !revision.is_stateless() => Ok(Object::default().to_json()),
+            "server/discover" if revision.is_stateless() => Ok(self.discover()),
+            _ => Err(RpcError::method_not_found(method)),
+        }
     }
 
     async fn written(&self, answered: Result<Json, RpcError>) -> Outgoing {
@@ -82,84 +146,93 @@ impl Request {
     }
 
     fn discover(&self) -> Json {
-        let versions: Vec<&str> =
-            Revision::ALL.into_iter().filter(|revision| revision.is_stateless()).map(Revision::as_str).collect();
-        let ttl = u64::try_from(self.door.limits.list_ttl.as_millis()).unwrap_or(u64::MAX);
+        let versions: Vec<&str> = Revision::stateless().map(Revision::as_str).collect();
         let discovered = Object::default()
             .with("supportedVersions", &versions)
-            .with("capabilities", &capabilities())
+            .with("capabilities", &capabilities(self.client.revision))
             .with("instructions", INSTRUCTIONS)
-            .with("ttlMs", &ttl)
+            .with("ttlMs", &self.door.limits.list_ttl_ms())
             .with("cacheScope", "private");
         result::stateless(discovered, Object::default()).to_json()
     }
 
     async fn list(&self) -> Result<Json, RpcError> {
-        let cursor = self.params.optional::<String>("cursor")?;
+        let cursor = Cursor::of(&self.params)?;
+        let (gateway, door) = (self.door.server.gateway(), &self.door);
+        Ok(tools::list(gateway, &self.caller, &cursor, self.client.revision, door.naming, &door.limits).await)
+    }
+
+    async fn call(&self) -> Result<Step, RpcError> {
+        let name: String = self.params.required("name")?;
+        let arguments = self.arguments()?;
         let (gateway, revision) = (self.door.server.gateway(), self.client.revision);
-        tools::list(gateway, &self.caller, cursor.as_deref(), revision, &self.door.limits).await
-    }
-
-    async fn call(self, permit: AdmissionPermit) -> Option<Outgoing> {
-        match self.begin_call(permit).await {
-            Ok(None) => None,
-            Ok(Some(outgoing)) => Some(outgoing),
-            Err((id, error)) => Some(Outgoing::error(&id, &error)),
-        }
-    }
-
-    async fn begin_call(self, permit: AdmissionPermit) -> Result<Option<Outgoing>, (Json, RpcError)> {
-        let id = self.id.clone();
-        let failed = |error: RpcError| (id.clone(), error);
-        let name: String = self.params.required("name").map_err(failed)?;
-        let arguments = self.params.get("arguments").cloned();
-        if arguments.as_ref().is_some_and(|arguments| !arguments.is_object()) {
-            return Err(failed(RpcError::invalid_params("`arguments` is a JSON object")));
-        }
-        let gateway = self.door.server.gateway();
-        let (agent, skill, is_strict, work) = match mesh::asked(gateway, &self.caller, &name, arguments.as_ref()).await
-        {
+        let refused = |words: &str| Ok(Step::Answer(CallResult::words(words, true).to_json(revision)));
+        match mesh::asked(gateway, &self.caller, &name, arguments.as_ref()).await {
             // Which argument does not fit is for whoever has chosen it, a model mostly, and so a result.
-            Some(Err(error)) => {
-                let refused = CallResult::words(error.text(), true).to_json(self.client.revision);
-                return Ok(Some(self.written(Ok(refused)).await));
+            Some(Err(error)) => return refused(error.text()),
+            Some(Ok(Asked::Work { agent, skill, work })) => {
+                let work = self.as_asked(work)?;
+                return Ok(Step::Start(Start { agent, skill, is_strict: false, shape: Shape::Tool, work }));
             }
-            Some(Ok(Asked::Work { agent, skill, work })) => (agent, skill, false, work),
-            Some(Ok(asked)) => {
-                let shown = self.mesh(asked).await.map(|result| result.to_json(self.client.revision));
-                return Ok(Some(self.written(shown).await));
-            }
-            None => {
-                let found = tools::find(gateway, &self.caller, &name, self.client.revision).await;
-                let Some(tool) = found else { return Err(failed(RpcError::unknown_tool(&name))) };
-                let parts = match message(&tool, arguments.as_ref()) {
-                    Ok(parts) => parts,
-                    Err(words) => {
-                        let refused = CallResult::words(words, true).to_json(self.client.revision);
-                        return Ok(Some(self.written(Ok(refused)).await));
-                    }
-                };
-                let context = mesh::context(self.params.meta_text(CONTEXT_KEY)).map_err(failed)?;
-                let context = context.or_else(|| Some(self.session.as_ref()?.context.clone()));
-                let work = self.go_on().map_err(failed)?.unwrap_or(Work::Begin { parts, context });
-                (tool.target.agent, tool.target.skill, tool.is_strict, work)
-            }
+            Some(Ok(asked)) => return Ok(Step::Answer(self.mesh(asked).await?.to_json(revision))),
+            None => {}
+        }
+        let (naming, patience) = (self.door.naming, self.door.limits.start_wait);
+        let found = tools::find(gateway, &self.caller, &name, revision, naming, patience).await;
+        let Some(tool) = found else { return Err(RpcError::unknown_tool(&name)) };
+        let parts = match message(&tool, arguments.as_ref()) {
+            Ok(parts) => parts,
+            Err(words) => return refused(words),
         };
+        let work = self.work(parts)?;
+        let (agent, skill) = (tool.target.agent, tool.target.skill);
+        Ok(Step::Start(Start { agent, skill, is_strict: tool.is_strict, shape: Shape::Tool, work }))
+    }
+
+    /// The arguments, if there are any.
+    pub(crate) fn arguments(&self) -> Result<Option<Json>, RpcError> {
+        let arguments = self.params.get("arguments").cloned();
+        match arguments.as_ref().is_none_or(Json::is_object) {
+            true => Ok(arguments),
+            false => Err(RpcError::invalid_params("`arguments` is a JSON object")),
+        }
+    }
+
+    /// A task with this message, in the conversation that the request belongs to; or the one that a retry goes on with.
+    pub(crate) fn work(&self, parts: Vec<Part>) -> Result<Work, RpcError> {
+        let context = mesh::context(self.params.meta_text(CONTEXT_KEY))?;
+        let context = context.or_else(|| Some(self.session.as_ref()?.context.clone()));
+        self.as_asked(self.go_on()?.unwrap_or(Work::Begin { parts, context }))
+    }
+
+    /// The same, as a task where the request asks for one (2025-11-25).
+    fn as_asked(&self, work: Work) -> Result<Work, RpcError> {
+        let asks = self.client.revision.has_core_tasks() && self.params.get("task").is_some();
+        match work {
+            Work::Begin { parts, context } if asks => Ok(Work::Create { parts, context }),
+            work @ (Work::Begin { .. }
+            | Work::Create { .. }
+            | Work::Submit { .. }
+            | Work::Tell { .. }
+            | Work::GoOn { .. }
+            | Work::Update { .. }
+            | Work::Wait { .. }) => Ok(work),
+        }
+    }
+
+    /// Begins what takes its time. The answer goes out by itself.
+    fn start(self, start: Start, permit: AdmissionPermit) -> Option<Outgoing> {
         let entry = match self.session.as_ref().map(|session| session.begin_call(&self.id, &self.canceled)).transpose()
         {
             Ok(entry) => entry,
-            Err(NotBegun::Twice) => {
-                return Err(failed(
-                    RpcError::invalid_request("a request of this id is at work").with_status(http::StatusCode::OK),
-                ));
-            }
-            Err(NotBegun::Full(max)) => {
+            Err(TooManyCalls(max)) => {
                 let text =
                     format!("{max} calls of this session are at work: wait for one of them (calls_per_session_max)");
-                return Err(failed(RpcError::at_the_door(&text, http::StatusCode::OK)));
+                return Some(Outgoing::error(&self.id, &RpcError::at_the_door(&text, http::StatusCode::OK)));
             }
         };
         let Self { door, caller, client, session, trace, id, params, canceled, out } = self;
+        let Start { agent, skill, is_strict, shape, work } = start;
         let server = door.server.clone();
         let call = Call {
             door: door.clone(),
@@ -169,6 +242,7 @@ impl Request {
             agent,
             skill,
             is_strict,
+            shape,
             progress: params.meta("progressToken").cloned(),
             trace: trace.or_else(|| params.meta_text("traceparent").map(Arc::from)),
             canceled,
@@ -178,7 +252,7 @@ impl Request {
         let work = async move {
             let answer = match call.run(work, permit).await {
                 Ok(Done::Unheard) => return,
-                Ok(Done::Asks(asks)) => door.answer(&caller, &id, &asks).await,
+                Ok(Done::Written(result)) => door.answer(&caller, &id, &result).await,
                 Ok(Done::Result(result)) => door.answer(&caller, &id, &result.to_json(client.revision)).await,
                 Err(error) => Outgoing::error(&id, &error),
             };
@@ -186,7 +260,7 @@ impl Request {
             out.send(answer).await.ok();
         };
         server.work().spawn(watched("MCP call", work));
-        Ok(None)
+        None
     }
 
     /// What a retry of a request goes on with, which was answered with a question (2026-07-28).
@@ -204,7 +278,7 @@ impl Request {
         let gateway = server.gateway();
         let told = |error: GatewayError| RpcError::inside(&server.fault_of(error));
         let task = match asked {
-            Asked::Agents => return Ok(mesh::agents(gateway, caller).await),
+            Asked::Agents => return Ok(mesh::agents(gateway, caller, self.door.naming).await),
             Asked::Show { agent, task } => {
                 let params = GetParams { id: task, history_length: Some(0), tenant: None };
                 gateway.get(&tools::context(caller, &agent), &params).await.map_err(told)?

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::{Caller, Json};
+use bobbinet_core::{Caller, Json, Timestamp};
 use bobbinet_gateway::AdmissionPermit;
 use bobbinet_http::{Server, server::other_binding::Room};
 use http::StatusCode;
+use tokio::sync::Semaphore;
 
 use crate::{
     limits::McpServerLimits,
+    names::Naming,
     rpc::{self, RpcError},
     sessions::Sessions,
 };
@@ -24,6 +26,10 @@ pub(crate) struct Door {
     /// The URLs that a token for this door may name.
     pub(crate) audiences: Vec<String>,
     pub(crate) limits: McpServerLimits,
+    /// How tools and prompts are called.
+    pub(crate) naming: Naming,
+    /// Room for streams that listen for changes.
+    pub(crate) listeners: Arc<Semaphore>,
 }
 
 /// A message on its way out.
@@ -54,9 +60,18 @@ impl Outgoing {
 }
 
 impl Door {
-    pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits) -> Arc<Self> {
+    pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Arc<Self> {
         let audiences = server.audiences_at(PATH);
-        Arc::new(Self { sessions: Sessions::new(&limits), audiences, limits, server })
+        let listeners = Arc::new(Semaphore::new(limits.listeners_max));
+        let seal = server.sealing_key().inspect_err(|error| {
+            tracing::warn!(%error, "MCP sessions end with this process");
+        });
+        Arc::new(Self { sessions: Sessions::new(&limits, seal.ok()), audiences, limits, naming, listeners, server })
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.server.gateway().now()
     }
 
     /// Leave for one more thing that this caller asks for.

@@ -1,10 +1,11 @@
 //! `/mcp`: who calls, which message came, and in which session.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
 use bobbinet_auth::Rejected;
 use bobbinet_core::{Caller, Json};
+use bobbinet_engine::watched;
 use bobbinet_gateway::AdmissionPermit;
 use bobbinet_http::server::other_binding::{BodyFault, trace};
 use bobbinet_wire::{Error, ErrorKind};
@@ -19,6 +20,7 @@ use crate::{
     dispatch::{self, Request},
     door::{Door, Outgoing},
     headers,
+    listen::Listener,
     reply::{self, Accepts, Pace},
     revision::Revision,
     rpc::{Incoming, Params, RpcError},
@@ -84,6 +86,38 @@ pub(crate) async fn post(State(door): State<Arc<Door>>, request: HttpRequest<Bod
     read(&door, Entered { caller, permit, body: bytes, headers, accepts }).await
 }
 
+/// Tells a session of changes, for as long as it listens.
+pub(crate) async fn get(State(door): State<Arc<Door>>, request: HttpRequest<Body>) -> Response {
+    let (parts, _) = request.into_parts();
+    let caller = match caller(&door, &parts.headers, &parts.extensions).await {
+        Ok(caller) => caller,
+        Err(response) => return *response,
+    };
+    let refused = |text: &str, status| reply::error(&RpcError::at_the_door(text, status), None);
+    let Some(id) = headers::text(&parts.headers, headers::SESSION) else {
+        let text = "only sessions listen by GET: what else there is to ask comes by POST";
+        let mut response = refused(text, StatusCode::METHOD_NOT_ALLOWED);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, DELETE"));
+        return response;
+    };
+    let accepts = headers::accepts(&parts.headers);
+    if !accepts.events {
+        return refused("what a session is told is text/event-stream: accept it", StatusCode::NOT_ACCEPTABLE);
+    }
+    let Some(session) = door.sessions.find(&caller, id, door.now()) else { return reply::error(&no_session(), None) };
+    let (out, told) = mpsc::channel(OUT_MAX);
+    let listener = match Listener::of_session(door.clone(), caller, &session, out) {
+        Ok(listener) => listener,
+        Err(error) => return reply::error(&error, None),
+    };
+    let work = async move {
+        listener.tell(|| session.touch()).await;
+    };
+    door.server.work().spawn(watched("MCP listener", work));
+    let keep_alive = door.server.limits().keep_alive();
+    reply::stream(told, Pace { accepts, plain: Duration::ZERO, keep_alive, guard: None })
+}
+
 /// Ends a session.
 pub(crate) async fn delete(State(door): State<Arc<Door>>, request: HttpRequest<Body>) -> Response {
     let (parts, _) = request.into_parts();
@@ -93,7 +127,7 @@ pub(crate) async fn delete(State(door): State<Arc<Door>>, request: HttpRequest<B
     };
     match headers::text(&parts.headers, headers::SESSION) {
         None => reply::error(&no_session_named(), None),
-        Some(id) if door.sessions.end(&caller, id) => reply::empty(StatusCode::NO_CONTENT),
+        Some(id) if door.sessions.end(&caller, id, door.now()) => reply::empty(StatusCode::NO_CONTENT),
         Some(_) => reply::error(&no_session(), None),
     }
 }
@@ -141,7 +175,7 @@ async fn read(door: &Arc<Door>, entered: Entered) -> Response {
 /// The session that a message belongs to, which is its caller's.
 fn session(door: &Door, entered: &Entered) -> Result<Arc<Session>, RpcError> {
     let id = headers::text(&entered.headers, headers::SESSION).ok_or_else(no_session_named)?;
-    door.sessions.find(&entered.caller, id).ok_or_else(no_session)
+    door.sessions.find(&entered.caller, id, door.now()).ok_or_else(no_session)
 }
 
 fn no_session_named() -> RpcError {
@@ -190,6 +224,10 @@ async fn request(door: &Arc<Door>, entered: Entered, id: Json, method: &str, par
             Err(error) => return reply::error(&error, Some(&id)),
         }
     };
+    if method == "subscriptions/listen" && is_stateless && !entered.accepts.events {
+        let text = "what a subscription tells is text/event-stream: accept it";
+        return reply::error(&RpcError::at_the_door(text, StatusCode::NOT_ACCEPTABLE), Some(&id));
+    }
     let (out, told) = mpsc::channel(OUT_MAX);
     let canceled = CancellationToken::new();
     let pace = Pace {
@@ -226,10 +264,10 @@ fn initialize(door: &Door, entered: &Entered, id: &Json, params: &Params) -> Res
     let known = Revision::read(&version).filter(|revision| !revision.is_stateless());
     let revision = known.unwrap_or(Revision::NEWEST_WITH_SESSIONS);
     let client = McpClient::with(revision, params.get("capabilities"));
-    let Ok(session) = door.sessions.begin(&entered.caller, client) else {
+    let Ok(session) = door.sessions.begin(&entered.caller, client, door.now()) else {
         let error = Error::new(ErrorKind::Unavailable)
             .with_message("This node has as many MCP sessions as it may (sessions_max)")
-            .with_retry_after(std::time::Duration::from_millis(door.server.limits().retry_after_ms));
+            .with_retry_after(Duration::from_millis(door.server.limits().retry_after_ms));
         return reply::error(&RpcError::of(&error), Some(id));
     };
     let answer = Outgoing::result(id, &dispatch::initialized(revision), None);

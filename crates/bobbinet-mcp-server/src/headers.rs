@@ -95,6 +95,7 @@ pub(crate) fn client(headers: &HeaderMap, method: &str, params: &Params) -> Resu
     let named = match method {
         "tools/call" | "prompts/get" => params.optional::<String>("name")?,
         "resources/read" => params.optional::<String>("uri")?,
+        "tasks/get" | "tasks/update" | "tasks/cancel" => params.optional::<String>("taskId")?,
         _ => None,
     };
     if let Some(named) = named {

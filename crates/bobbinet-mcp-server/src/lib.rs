@@ -20,18 +20,29 @@ mod door;
 mod endpoint;
 mod headers;
 mod limits;
+mod listen;
 mod mesh;
 mod mesh_tools;
 pub mod names;
+mod notes;
 mod object;
+mod offer_requests;
+mod offered;
+mod pages;
 mod progress;
 mod question;
+mod reading;
 mod reply;
 mod result;
 mod revision;
 mod rpc;
+mod sealed_session;
+mod server_error;
 mod sessions;
+mod task_requests;
+mod tasks;
 mod tools;
+mod watch;
 
 use std::sync::Arc;
 
@@ -40,15 +51,21 @@ use bobbinet_http::Server;
 
 pub use bridge::{NodeDoor, ShowWho, bridge};
 pub use limits::McpServerLimits;
+use names::Naming;
 
 /// The route of the MCP server: to be given to a server as its `mcp`.
 pub fn routes(server: Arc<Server>) -> Router {
-    routes_with(server, McpServerLimits::default())
+    routes_with(server, McpServerLimits::default(), Naming::default())
+}
+
+/// The same with tools and prompts that are called as their servers call them, where no other agent has one of that name.
+pub fn transparent_routes(server: Arc<Server>) -> Router {
+    routes_with(server, McpServerLimits::default(), Naming::SkillAlone)
 }
 
 /// The same with other limits than the usual ones.
-pub fn routes_with(server: Arc<Server>, limits: McpServerLimits) -> Router {
-    let methods = || post(endpoint::post).delete(endpoint::delete);
-    let door = door::Door::new(server, limits);
+pub fn routes_with(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Router {
+    let methods = || post(endpoint::post).get(endpoint::get).delete(endpoint::delete);
+    let door = door::Door::new(server, limits, naming);
     Router::new().route(door::PATH, methods()).route(&format!("{}/", door::PATH), methods()).with_state(door)
 }

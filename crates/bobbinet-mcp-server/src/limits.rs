@@ -19,8 +19,23 @@ pub struct McpServerLimits {
     pub page_tools_max: usize,
     /// Bytes of one page of the list, roughly. A single tool may be larger.
     pub page_bytes_max: usize,
+    /// How long a list waits for agents that were never seen. Most hosts list once, when they start, and give it a minute; many do not
+    /// look again when they are told that there are more tools.
+    pub start_wait: Duration,
     /// How long a list of tools may be taken from a cache (2026-07-28).
     pub list_ttl: Duration,
+    /// How long a host that knows tasks waits for a call before it gets the task's name in place of its result.
+    pub task_after: Duration,
+    /// How often such a host should look at a task.
+    pub task_poll: Duration,
+    /// Tasks of one page of the list.
+    pub page_tasks_max: u32,
+    /// How often it is looked whether the lists of a host that listens have changed.
+    pub list_watch: Duration,
+    /// Resources that one session, or one stream, is told the changes of; an error beyond.
+    pub watched_max: usize,
+    /// Streams that listen for changes of lists, all callers together; refused beyond.
+    pub listeners_max: usize,
     /// How long an answer may take and still be plain JSON. One that takes longer is a stream, which shows that it lives.
     pub plain_answer: Duration,
 }
@@ -35,8 +50,22 @@ impl Default for McpServerLimits {
             batch_max: 64,
             page_tools_max: 1_000,
             page_bytes_max: 2 << 20,
+            start_wait: Duration::from_secs(15),
             list_ttl: Duration::from_secs(10),
+            task_after: Duration::from_millis(500),
+            task_poll: Duration::from_millis(500),
+            page_tasks_max: 50,
+            list_watch: Duration::from_millis(250),
+            watched_max: 64,
+            listeners_max: 4_096,
             plain_answer: Duration::from_millis(100),
         }
+    }
+}
+
+impl McpServerLimits {
+    /// How long a list may be taken from a cache, in the words of a result.
+    pub(crate) fn list_ttl_ms(&self) -> u64 {
+        u64::try_from(self.list_ttl.as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bobbinet_core::{AgentName, Caller, ContextId, Json, Part, SkillId, operation::GetParams};
 use bobbinet_engine::EngineError;
-use bobbinet_gateway::{Gateway, GatewayError};
+use bobbinet_gateway::{Gateway, GatewayError, START_WAIT_MAX};
 
 use crate::{
     call::Work,
-    names::MESH_TOOLS,
+    names::{MESH_TOOLS, Naming},
     object::Object,
     result::CallResult,
     rpc::{Params, RpcError},
@@ -113,7 +113,7 @@ fn agent(gateway: &Gateway, name: &str) -> Result<AgentName, RpcError> {
 }
 
 /// The agent under whose name this caller finds a task.
-async fn agent_of(gateway: &Gateway, caller: &Caller, task: &str) -> Option<AgentName> {
+pub(crate) async fn agent_of(gateway: &Gateway, caller: &Caller, task: &str) -> Option<AgentName> {
     let params = GetParams { id: task.to_owned(), history_length: Some(0), tenant: None };
     for agent in gateway.agents().chain(gateway.unserved()) {
         match gateway.get(&tools::context(caller, agent), &params).await {
@@ -127,10 +127,10 @@ async fn agent_of(gateway: &Gateway, caller: &Caller, task: &str) -> Option<Agen
 }
 
 /// The agents that a caller may call, in words and as data.
-pub(crate) async fn agents(gateway: &Gateway, caller: &Caller) -> CallResult {
-    let known = tools::known(gateway, caller).await;
+pub(crate) async fn agents(gateway: &Gateway, caller: &Caller, naming: Naming) -> CallResult {
+    let known = tools::known(gateway, caller, START_WAIT_MAX).await;
     let mut tools_of: BTreeMap<AgentName, Vec<String>> = BTreeMap::new();
-    for (name, target) in tools::named(&known) {
+    for (name, target) in tools::named(gateway, &known, naming) {
         tools_of.entry(target.agent).or_default().push(name);
     }
     let none = Vec::new();

@@ -61,7 +61,11 @@ pub(crate) fn tools() -> Vec<Json> {
                 "task": id,
                 "agent": {"type": "string", "description": "Its agent, if that is known."},
                 "action": {"type": "string", "enum": ["get", "cancel", "answer"], "description": "What to do; get unless said otherwise."},
-                "answer": {"description": "The answer: a text, or an object with the fields that are asked for.", "type": ["string", "object"]},
+                // Not `"type": [...]`, which some providers of models do not take.
+                "answer": {
+                    "description": "The answer: a text, or an object with the fields that are asked for.",
+                    "anyOf": [{"type": "string"}, {"type": "object"}],
+                },
                 "wait": {"type": "boolean", "description": "With get: whether to wait until it ends or asks."},
             }),
             &["task"],

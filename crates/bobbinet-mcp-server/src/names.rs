@@ -82,8 +82,47 @@ fn is_legal(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
+/// How tools are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// `agent__skill`: a pure function of both, whichever other agents there are.
+    #[default]
+    AgentAndSkill,
+    /// The skill's name alone, where no other agent has one of that name: for a node that stands before one server. It depends on all agents.
+    SkillAlone,
+}
+
 /// Each target with a name that no other has.
-pub fn name_all(targets: impl IntoIterator<Item = Target>) -> BTreeMap<String, Target> {
+pub fn name_all(naming: Naming, targets: impl IntoIterator<Item = Target>) -> BTreeMap<String, Target> {
+    match naming {
+        Naming::AgentAndSkill => name_by_both(targets),
+        Naming::SkillAlone => name_by_skill(targets),
+    }
+}
+
+fn name_by_skill(targets: impl IntoIterator<Item = Target>) -> BTreeMap<String, Target> {
+    let mut by_skill: BTreeMap<String, Vec<Target>> = BTreeMap::new();
+    for target in targets {
+        let name = target.skill.as_ref().map_or(target.agent.as_str(), SkillId::as_str).to_owned();
+        by_skill.entry(name).or_default().push(target);
+    }
+    let is_fit = |name: &str| name.len() <= TOOL_NAME_MAX && name.chars().all(is_legal) && !MESH_TOOLS.contains(&name);
+    let (mut named, mut others) = (BTreeMap::new(), Vec::new());
+    for (name, mut targets) in by_skill {
+        targets.sort();
+        targets.dedup();
+        match targets.as_slice() {
+            [only] if is_fit(&name) => drop(named.insert(name, only.clone())),
+            _ => others.extend(targets),
+        }
+    }
+    for (name, target) in name_by_both(others) {
+        named.entry(name).or_insert(target);
+    }
+    named
+}
+
+fn name_by_both(targets: impl IntoIterator<Item = Target>) -> BTreeMap<String, Target> {
     let mut named = BTreeMap::new();
     let (mut others, targets): (Vec<_>, Vec<_>) = targets.into_iter().map(|target| (target.plain_name(), target)).fold(
         (Vec::new(), Vec::new()),
@@ -161,13 +200,13 @@ mod tests {
     fn a_clash_of_hashes_is_settled_by_another() {
         let (one, other) = (target("a", "x.y"), target("a__", "z"));
         let taken = one.hashed_name(0);
-        let named = name_all([one.clone(), other.clone(), one.clone()]);
+        let named = name_all(Naming::AgentAndSkill, [one.clone(), other.clone(), one.clone()]);
         assert_eq!(named.len(), 2, "the same twice is the same");
         assert_eq!(named.get(&taken), Some(&one));
         // A plain name that looks like a hashed one keeps it.
         let (agent, skill) = taken.split_once("__").unwrap();
         let plain = target(agent, skill);
-        let named = name_all([one.clone(), plain.clone()]);
+        let named = name_all(Naming::AgentAndSkill, [one.clone(), plain.clone()]);
         assert_eq!((named.get(&taken), named.get(&one.hashed_name(1))), (Some(&plain), Some(&one)));
     }
 
@@ -183,7 +222,7 @@ mod tests {
                     Some(Target { agent: AgentName::parse(agent).ok()?, skill })
                 })
                 .collect();
-            let named = name_all(targets.clone());
+            let named = name_all(Naming::AgentAndSkill, targets.clone());
             for (name, target) in &named {
                 prop_assert!(!name.is_empty() && name.len() <= TOOL_NAME_MAX && name.chars().all(is_legal), "{name}");
                 prop_assert!(!MESH_TOOLS.contains(&name.as_str()));
@@ -199,5 +238,25 @@ mod tests {
             all.dedup();
             prop_assert_eq!(named.len(), all.len(), "no two have one name");
         }
+    }
+
+    #[test]
+    fn a_skill_is_called_by_its_own_name_where_no_other_has_it() {
+        let named = name_all(
+            Naming::SkillAlone,
+            [
+                target("a", "read"),
+                target("b", "read"),
+                target("b", "b.c"),
+                target("c", "mesh_task"),
+                target("d", "write"),
+            ],
+        );
+        let (write, hashed) = (target("d", "write"), target("b", "b.c").tool_name());
+        assert_eq!(named.get("write"), Some(&write));
+        let names: Vec<&str> = named.keys().map(String::as_str).collect();
+        let mut expected = vec!["a__read", "b__read", hashed.as_str(), "c__mesh_task", "write"];
+        expected.sort_unstable();
+        assert_eq!(names, expected);
     }
 }

@@ -15,6 +15,8 @@ const WORDS: &str = "answer";
 pub(crate) struct Elicitation {
     /// The parameters of `elicitation/create`.
     pub(crate) params: Json,
+    /// By which name the server that asks knows it, if it has one.
+    pub(crate) key: Option<String>,
     answer_is: AnswerIs,
 }
 
@@ -48,6 +50,7 @@ impl Elicitation {
         let data =
             question.message.data().and_then(|data| data.read::<BTreeMap<String, Json>>().ok()).unwrap_or_default();
         let text = |name: &str| data.get(name).and_then(|value| value.read::<String>().ok());
+        let key = text("key");
         let said = text("message").filter(|_| !data.contains_key("errors"));
         let message = said.unwrap_or_else(|| question.message.text());
         if question.kind == QuestionKind::Authorization {
@@ -55,7 +58,7 @@ impl Elicitation {
             let params = Object::default().with("mode", "url").with("message", &message).with("url", &url);
             // A revision without handshakes has no word of the end of a visit, and so no name for it.
             let params = params.with_some("elicitationId", (!client.revision.is_stateless()).then_some(id));
-            return Some(Self { params: params.to_json(), answer_is: AnswerIs::Done });
+            return Some(Self { params: params.to_json(), key, answer_is: AnswerIs::Done });
         }
         if !client.fills_forms {
             return None;
@@ -78,7 +81,12 @@ impl Elicitation {
         };
         let params = Object::default().with_some("mode", client.revision.has_url_elicitation().then_some("form"));
         let params = params.with("message", &message).with("requestedSchema", &schema);
-        Some(Self { params: params.to_json(), answer_is })
+        Some(Self { params: params.to_json(), key, answer_is })
+    }
+
+    /// As the request that a result or a task has in it.
+    pub(crate) fn request(&self) -> Json {
+        Object::default().with("method", "elicitation/create").with("params", &self.params).to_json()
     }
 
     /// What the client's result means.
@@ -153,7 +161,7 @@ mod tests {
     }
 
     fn client(revision: Revision) -> McpClient {
-        McpClient { revision, fills_forms: true, visits_urls: true }
+        McpClient { revision, fills_forms: true, visits_urls: true, takes_tasks: false, samples: false }
     }
 
     fn check(question: &Question, params: &Value, answers: &[(Value, Answered)]) {

@@ -115,6 +115,11 @@ pub(crate) async fn batch(mut told: mpsc::Receiver<Outgoing>, pace: Pace) -> Res
     json(StatusCode::OK, &Json::of(&answers))
 }
 
+/// What a host is told that listens.
+pub(crate) fn stream(told: mpsc::Receiver<Outgoing>, pace: Pace) -> Response {
+    events(None, Some(told), pace)
+}
+
 fn plain(outgoing: Outgoing) -> Response {
     let Outgoing { message, status, room, is_answer: _ } = outgoing;
     let response = json(status, &message);

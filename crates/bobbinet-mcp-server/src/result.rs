@@ -4,7 +4,7 @@ use bobbinet_core::{Json, Part, State, Task};
 use bobbinet_gateway::PlainMessage;
 
 use crate::{
-    content::{Blocks, is_unmarked_data, text_block},
+    content::{Blocks, is_preview, is_unmarked_data, text_block},
     object::Object,
     revision::Revision,
 };
@@ -64,7 +64,10 @@ impl CallResult {
                 (status_parts.iter().filter(|part| part.as_text().is_some()).collect(), is_strict)
             }
         };
+        // What has gone by reference is not there as a structure, where the tool has promised one.
+        let is_referred = is_strict && parts.iter().any(|part| is_preview(part));
         let Blocks { blocks: mut content, structured } = Blocks::of(parts, revision, &place);
+        let is_error = is_error || (is_referred && structured.is_none());
         content.extend(help(task).map(|help| text_block(&help)));
         if content.is_empty() && is_error {
             content.push(text_block(state_word(task.state)));
@@ -113,7 +116,12 @@ pub(crate) fn server_info() -> Json {
 
 /// A result of a revision without handshakes: of which kind it is, and whose.
 pub(crate) fn stateless(result: Object, meta: Object) -> Object {
-    result.with("resultType", "complete").with("_meta", &meta.with(SERVER_INFO_KEY, &server_info()))
+    typed(result, "complete", meta)
+}
+
+/// The same of another kind.
+pub(crate) fn typed(result: Object, kind: &str, meta: Object) -> Object {
+    result.with("resultType", kind).with("_meta", &meta.with(SERVER_INFO_KEY, &server_info()))
 }
 
 /// The state, as a word.
@@ -139,7 +147,8 @@ pub(crate) fn task_note(task: &Task) -> Object {
         .with("context", task.context.as_str())
 }
 
-fn meta(task: &Task, from_server: Option<&Json>) -> Object {
+/// What a result says beside itself: which task it comes from, and what its server says.
+pub(crate) fn meta(task: &Task, from_server: Option<&Json>) -> Object {
     #[derive(serde::Deserialize)]
     struct Kept {
         #[serde(default)]
@@ -151,7 +160,7 @@ fn meta(task: &Task, from_server: Option<&Json>) -> Object {
 }
 
 /// How somebody comes back to a task that is not over.
-fn help(task: &Task) -> Option<String> {
+pub(crate) fn help(task: &Task) -> Option<String> {
     let (id, agent) = (task.id, &task.agent);
     match task.state {
         State::Submitted | State::Working => Some(format!(

@@ -15,6 +15,11 @@ impl Revision {
     pub(crate) const ALL: [Self; 5] =
         [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26, Self::V2024_11_05];
 
+    /// Those whose requests stand alone, the newest first.
+    pub(crate) fn stateless() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|revision| revision.is_stateless())
+    }
+
     /// The newest that begins with a handshake: what a client is offered that asks for one that is not known.
     pub(crate) const NEWEST_WITH_SESSIONS: Self = Self::V2025_11_25;
 
@@ -50,6 +55,11 @@ impl Revision {
         self >= Self::V2025_06_18
     }
 
+    /// Whether the arguments of prompts and templates are completed.
+    pub(crate) fn has_completions(self) -> bool {
+        self >= Self::V2025_03_26
+    }
+
     pub(crate) fn has_elicitation(self) -> bool {
         self >= Self::V2025_06_18
     }
@@ -57,6 +67,16 @@ impl Revision {
     /// Whether a question may send its user to a URL.
     pub(crate) fn has_url_elicitation(self) -> bool {
         self >= Self::V2025_11_25
+    }
+
+    /// Whether a request may ask to be a task (2025-11-25): later it is an extension, and the server's to say.
+    pub(crate) fn has_core_tasks(self) -> bool {
+        self == Self::V2025_11_25
+    }
+
+    /// Whether a result may have structured content beside its blocks.
+    pub(crate) fn has_structure(self) -> bool {
+        self >= Self::V2025_06_18
     }
 
     /// Whether structured content, and its schema, may be anything but an object.

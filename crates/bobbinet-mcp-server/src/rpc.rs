@@ -19,6 +19,7 @@ const REFUSED: i64 = 403;
 /// The caller has taken the request back.
 const CANCELED: i64 = -32800;
 const HEADER_MISMATCH: i64 = -32020;
+const MISSING_CAPABILITY: i64 = -32021;
 const UNSUPPORTED_VERSION: i64 = -32022;
 
 /// One message.
@@ -177,10 +178,22 @@ impl RpcError {
 
     pub(crate) fn unsupported_version(requested: &str) -> Self {
         let requested: String = requested.chars().take(100).collect();
-        let supported = Revision::ALL.map(Revision::as_str);
+        // As `server/discover` says: the others begin with a handshake.
+        let supported: Vec<&str> = Revision::stateless().map(Revision::as_str).collect();
         let data = Object::default().with("supported", &supported).with("requested", &requested).to_json();
         let text = format!("revision {requested:?} of MCP is not spoken here, but {}", supported.join(", "));
         Self { data: Some(data), ..Self::new(UNSUPPORTED_VERSION, text, StatusCode::BAD_REQUEST) }
+    }
+
+    /// What a wrapped server has said no with, in its own words.
+    pub(crate) fn of_server(code: i64, message: &str, data: Option<Json>) -> Self {
+        Self { data, ..Self::new(code, message, StatusCode::OK) }
+    }
+
+    /// The client has not declared what this takes.
+    pub(crate) fn missing_capability(text: &str, required: &Object) -> Self {
+        let data = Object::default().with("requiredCapabilities", required).to_json();
+        Self { data: Some(data), ..Self::new(MISSING_CAPABILITY, text, StatusCode::BAD_REQUEST) }
     }
 
     pub(crate) fn canceled() -> Self {

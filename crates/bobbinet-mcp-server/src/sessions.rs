@@ -2,25 +2,41 @@
 //! anybody else as if it were not there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bobbinet_core::{Caller, ContextId, Json, Principal, Tenant};
+use bobbinet_auth::SealingKey;
+use bobbinet_core::{Caller, ContextId, Json, Principal, Tenant, Timestamp};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{client::McpClient, limits::McpServerLimits};
+use crate::{client::McpClient, limits::McpServerLimits, notes::Notes, sealed_session::SealedSession};
 
 /// Whose a session is.
 type Owner = (Tenant, Principal);
 
 /// All sessions of a node.
-#[derive(Debug)]
 pub(crate) struct Sessions {
     limits: McpServerLimits,
-    open: Mutex<BTreeMap<String, Arc<Session>>>,
+    /// Makes ids that a later process of the node can read. Without it a session ends with its process.
+    seal: Option<SealingKey>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    open: BTreeMap<String, Arc<Session>>,
+    /// Those that have ended in this process, the newest last: their ids say nothing of it.
+    ended: VecDeque<String>,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("open", &self.lock().open.len()).finish_non_exhaustive()
+    }
 }
 
 /// One session.
@@ -34,15 +50,21 @@ pub(crate) struct Session {
     pub(crate) context: ContextId,
     calls_max: usize,
     state: Mutex<State>,
+    /// What it is to be told when it listens.
+    pub(crate) notes: Arc<Notes>,
 }
 
 #[derive(Debug)]
 struct State {
     used: Instant,
-    /// The calls at work, by the ids of their requests.
-    calls: BTreeMap<String, CancellationToken>,
+    /// The calls at work, by the ids of their requests; and by a number, since agents that share a session may use the same ids.
+    calls: BTreeMap<(String, u64), CancellationToken>,
     /// Requests of ours that wait for the client, by their ids.
     asked: BTreeMap<String, oneshot::Sender<Option<Json>>>,
+    /// Ends the stream that listens for changes.
+    listening: CancellationToken,
+    /// Ends that a resource is followed, by its address.
+    watched: BTreeMap<String, CancellationToken>,
     count: u64,
 }
 
@@ -50,7 +72,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct CallEntry {
     session: Arc<Session>,
-    id: String,
+    key: (String, u64),
 }
 
 /// A request of ours that waits, until this is dropped.
@@ -61,92 +83,139 @@ pub(crate) struct Asked {
     answer: oneshot::Receiver<Option<Json>>,
 }
 
-/// Why a call does not begin.
+/// So many calls of a session are at work as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotBegun {
-    /// One with this id is at work.
-    Twice,
-    /// So many are at work as may be.
-    Full(usize),
-}
+pub(crate) struct TooManyCalls(pub(crate) usize);
 
 /// There are as many sessions as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
 impl Sessions {
-    pub(crate) fn new(limits: &McpServerLimits) -> Self {
-        Self { limits: limits.clone(), open: Mutex::default() }
+    pub(crate) fn new(limits: &McpServerLimits, seal: Option<SealingKey>) -> Self {
+        Self { limits: limits.clone(), seal, table: Mutex::default() }
     }
 
     /// A new session of this caller. If he has as many as he may, the one that was idle for the longest makes room.
-    pub(crate) fn begin(&self, caller: &Caller, client: McpClient) -> Result<Arc<Session>, TooMany> {
+    pub(crate) fn begin(&self, caller: &Caller, client: McpClient, now: Timestamp) -> Result<Arc<Session>, TooMany> {
+        let context = ContextId::parse(&Uuid::new_v4().to_string()).map_err(|_| TooMany)?;
+        let sealed = self.seal.as_ref().and_then(|seal| SealedSession::new(caller, client, &context, now).seal(seal));
+        // Nobody guesses it; and who has overheard it is not its caller.
+        let id = sealed.unwrap_or_else(|| Uuid::new_v4().to_string());
+        self.open(caller, id, client, context)
+    }
+
+    fn open(
+        &self,
+        caller: &Caller,
+        id: String,
+        client: McpClient,
+        context: ContextId,
+    ) -> Result<Arc<Session>, TooMany> {
         let owner = owner(caller);
-        let mut open = self.lock();
-        self.sweep(&mut open);
-        let mut own: Vec<_> = open
+        let mut table = self.lock();
+        self.sweep(&mut table);
+        let mut own: Vec<_> = table
+            .open
             .values()
             .filter(|session| session.owner == owner)
             .map(|session| (session.is_busy(), session.used(), session.id.clone()))
             .collect();
         own.sort();
         let excess = (own.len() + 1).saturating_sub(self.limits.sessions_per_caller_max);
-        let ended: Vec<_> = own.iter().take(excess).filter_map(|(_, _, id)| open.remove(id)).collect();
-        if open.len() >= self.limits.sessions_max {
+        let ended: Vec<_> = own.iter().take(excess).filter_map(|(_, _, id)| self.remove(&mut table, id)).collect();
+        if table.open.len() >= self.limits.sessions_max {
             return Err(TooMany);
         }
-        let context = ContextId::parse(&Uuid::new_v4().to_string()).map_err(|_| TooMany)?;
         let session = Arc::new(Session {
-            // Nobody guesses it; and who has overheard it is not its caller.
-            id: Uuid::new_v4().to_string(),
+            id,
             owner,
             client,
             context,
             calls_max: self.limits.calls_per_session_max,
-            state: Mutex::new(State { used: Instant::now(), calls: BTreeMap::new(), asked: BTreeMap::new(), count: 0 }),
+            state: Mutex::new(State {
+                used: Instant::now(),
+                calls: BTreeMap::new(),
+                asked: BTreeMap::new(),
+                listening: CancellationToken::new(),
+                watched: BTreeMap::new(),
+                count: 0,
+            }),
+            notes: Arc::default(),
         });
-        open.insert(session.id.clone(), session.clone());
-        drop(open);
+        table.open.insert(session.id.clone(), session.clone());
+        drop(table);
         ended.iter().for_each(|session| session.end());
         Ok(session)
     }
 
-    /// This caller's session of this id.
-    pub(crate) fn find(&self, caller: &Caller, id: &str) -> Option<Arc<Session>> {
-        let mut open = self.lock();
-        let session = open.get(id)?.clone();
+    /// This caller's session of this id; also one that was begun with an earlier process of this node, and is not too old.
+    pub(crate) fn find(&self, caller: &Caller, id: &str, now: Timestamp) -> Option<Arc<Session>> {
+        let mut table = self.lock();
+        let Some(session) = table.open.get(id).cloned() else {
+            let is_over = table.ended.iter().any(|ended| ended == id);
+            drop(table);
+            return if is_over { None } else { self.revive(caller, id, now) };
+        };
         if session.owner != owner(caller) {
             return None;
         }
         if self.is_stale(&session) {
-            open.remove(id);
+            self.remove(&mut table, id);
+            drop(table);
+            session.end();
             return None;
         }
-        drop(open);
-        session.lock().used = Instant::now();
+        drop(table);
+        session.touch();
         Some(session)
     }
 
+    fn revive(&self, caller: &Caller, id: &str, now: Timestamp) -> Option<Arc<Session>> {
+        let sealed = SealedSession::open(self.seal.as_ref()?, id)?;
+        let client = sealed.client_of(caller)?;
+        let context = ContextId::parse(&sealed.context).ok()?;
+        if now.since(Timestamp::from_millis(sealed.begun)) > self.limits.session_idle {
+            return None;
+        }
+        self.open(caller, id.to_owned(), client, context).ok()
+    }
+
     /// Ends this caller's session of this id; `false` if there is none.
-    pub(crate) fn end(&self, caller: &Caller, id: &str) -> bool {
-        let Some(session) = self.find(caller, id) else { return false };
-        let is_ended = self.lock().remove(id).is_some();
+    pub(crate) fn end(&self, caller: &Caller, id: &str, now: Timestamp) -> bool {
+        let Some(session) = self.find(caller, id, now) else { return false };
+        let is_ended = self.remove(&mut self.lock(), id).is_some();
         session.end();
         is_ended
+    }
+
+    fn remove(&self, table: &mut Table, id: &str) -> Option<Arc<Session>> {
+        let removed = table.open.remove(id)?;
+        if table.ended.len() >= self.limits.sessions_max {
+            table.ended.pop_front();
+        }
+        table.ended.push_back(id.to_owned());
+        Some(removed)
     }
 
     fn is_stale(&self, session: &Session) -> bool {
         session.used().elapsed() > self.limits.session_idle && !session.is_busy()
     }
 
-    fn sweep(&self, open: &mut BTreeMap<String, Arc<Session>>) {
-        if open.len() >= self.limits.sessions_max.min(self.limits.sessions_per_caller_max) {
-            open.retain(|_, session| !self.is_stale(session));
+    fn sweep(&self, table: &mut Table) {
+        if table.open.len() >= self.limits.sessions_max.min(self.limits.sessions_per_caller_max) {
+            let stale: Vec<String> = table
+                .open
+                .values()
+                .filter(|session| self.is_stale(session))
+                .map(|session| session.id.clone())
+                .collect();
+            stale.iter().filter_map(|id| self.remove(table, id)).for_each(|session| session.end());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,22 +224,66 @@ impl Session {
         &self.id
     }
 
-    /// Notes that the request of this id is at work, and how it is taken back.
-    pub(crate) fn begin_call(self: &Arc<Self>, id: &Json, canceled: &CancellationToken) -> Result<CallEntry, NotBegun> {
+    /// Notes that a request of this id is at work, and how it is taken back. Others may be at work under the same id: each has its
+    /// answer on its own connection.
+    pub(crate) fn begin_call(
+        self: &Arc<Self>,
+        id: &Json,
+        canceled: &CancellationToken,
+    ) -> Result<CallEntry, TooManyCalls> {
         let mut state = self.lock();
-        if state.calls.contains_key(id.as_str()) {
-            return Err(NotBegun::Twice);
-        }
         if state.calls.len() >= self.calls_max {
-            return Err(NotBegun::Full(self.calls_max));
+            return Err(TooManyCalls(self.calls_max));
         }
-        state.calls.insert(id.as_str().to_owned(), canceled.clone());
-        Ok(CallEntry { session: self.clone(), id: id.as_str().to_owned() })
+        state.count += 1;
+        let key = (id.as_str().to_owned(), state.count);
+        state.calls.insert(key.clone(), canceled.clone());
+        Ok(CallEntry { session: self.clone(), key })
     }
 
-    /// Takes the request of this id back, if it is at work.
+    /// Begins to listen for changes, in place of whoever did: no message goes out twice. Told when that ends.
+    pub(crate) fn listen(&self) -> CancellationToken {
+        let mut state = self.lock();
+        state.listening.cancel();
+        state.listening = CancellationToken::new();
+        state.listening.clone()
+    }
+
+    /// Follows a resource until that is told to end; `false` if it follows so many as it may.
+    pub(crate) fn watch(&self, uri: &str, ended: &CancellationToken, max: usize) -> bool {
+        let mut state = self.lock();
+        if state.watched.len() >= max && !state.watched.contains_key(uri) {
+            return false;
+        }
+        if let Some(before) = state.watched.insert(uri.to_owned(), ended.clone()) {
+            before.cancel();
+        }
+        true
+    }
+
+    pub(crate) fn unwatch(&self, uri: &str) {
+        let watched = self.lock().watched.remove(uri);
+        if let Some(ended) = watched {
+            ended.cancel();
+        }
+    }
+
+    /// Somebody is there.
+    pub(crate) fn touch(&self) {
+        self.lock().used = Instant::now();
+    }
+
+    /// Takes the request of this id back, if it is at work. Where there are several, nobody knows which is meant, and all go on.
     pub(crate) fn cancel(&self, id: &Json) {
-        let canceled = self.lock().calls.get(id.as_str()).cloned();
+        let id = id.as_str();
+        let canceled = {
+            let state = self.lock();
+            let mut of_this_id = state.calls.range((id.to_owned(), 0)..=(id.to_owned(), u64::MAX));
+            match (of_this_id.next(), of_this_id.next()) {
+                (Some((_, canceled)), None) => Some(canceled.clone()),
+                (None | Some(_), _) => None,
+            }
+        };
         if let Some(canceled) = canceled {
             canceled.cancel();
         }
@@ -205,7 +318,10 @@ impl Session {
 
     /// Nobody answers any more. Its tasks go on.
     fn end(&self) {
-        self.lock().asked.clear();
+        let mut state = self.lock();
+        state.asked.clear();
+        state.listening.cancel();
+        std::mem::take(&mut state.watched).values().for_each(CancellationToken::cancel);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -216,7 +332,7 @@ impl Session {
 impl Drop for CallEntry {
     fn drop(&mut self) {
         let mut state = self.session.lock();
-        state.calls.remove(&self.id);
+        state.calls.remove(&self.key);
         state.used = Instant::now();
     }
 }
@@ -245,6 +361,8 @@ mod tests {
     use super::*;
     use crate::revision::Revision;
 
+    const NOW: Timestamp = Timestamp::from_millis(1);
+
     fn caller(name: &str) -> Caller {
         Caller::new(Principal::parse(name).unwrap(), Tenant::parse("here").unwrap())
     }
@@ -254,51 +372,54 @@ mod tests {
     }
 
     fn sessions(sessions_max: usize, sessions_per_caller_max: usize) -> Sessions {
-        Sessions::new(&McpServerLimits { sessions_max, sessions_per_caller_max, ..McpServerLimits::default() })
+        Sessions::new(&McpServerLimits { sessions_max, sessions_per_caller_max, ..McpServerLimits::default() }, None)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_session_is_its_callers_and_nobody_elses() {
         let (sessions, ann, bob) = (sessions(9, 9), caller("ann"), caller("bob"));
-        let session = sessions.begin(&ann, client()).unwrap();
-        assert!(sessions.find(&ann, session.id()).is_some());
-        assert!(sessions.find(&bob, session.id()).is_none() && !sessions.end(&bob, session.id()));
+        let session = sessions.begin(&ann, client(), NOW).unwrap();
+        assert!(sessions.find(&ann, session.id(), NOW).is_some());
+        assert!(sessions.find(&bob, session.id(), NOW).is_none() && !sessions.end(&bob, session.id(), NOW));
         let elsewhere = Caller { tenant: Tenant::parse("there").unwrap(), ..ann.clone() };
-        assert!(sessions.find(&elsewhere, session.id()).is_none());
-        assert!(sessions.end(&ann, session.id()) && !sessions.end(&ann, session.id()));
+        assert!(sessions.find(&elsewhere, session.id(), NOW).is_none());
+        assert!(sessions.end(&ann, session.id(), NOW) && !sessions.end(&ann, session.id(), NOW));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_one_that_was_idle_for_the_longest_makes_room_and_others_are_left_alone() {
         let (sessions, ann, bob) = (sessions(4, 2), caller("ann"), caller("bob"));
-        let his = sessions.begin(&bob, client()).unwrap();
-        let first = sessions.begin(&ann, client()).unwrap();
+        let his = sessions.begin(&bob, client(), NOW).unwrap();
+        let first = sessions.begin(&ann, client(), NOW).unwrap();
         let canceled = CancellationToken::new();
         let at_work = first.begin_call(&Json::of(&1), &canceled).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
-        let second = sessions.begin(&ann, client()).unwrap();
-        let third = sessions.begin(&ann, client()).unwrap();
-        let is_there = |session: &Session| sessions.find(&ann, session.id()).is_some();
+        let second = sessions.begin(&ann, client(), NOW).unwrap();
+        let third = sessions.begin(&ann, client(), NOW).unwrap();
+        let is_there = |session: &Session| sessions.find(&ann, session.id(), NOW).is_some();
         assert!(is_there(&first), "it is at work");
-        assert!(!is_there(&second) && is_there(&third) && sessions.find(&bob, his.id()).is_some());
+        assert!(!is_there(&second) && is_there(&third) && sessions.find(&bob, his.id(), NOW).is_some());
         drop(at_work);
         for name in ["cat", "dan"] {
-            let begun = sessions.begin(&caller(name), client());
+            let begun = sessions.begin(&caller(name), client(), NOW);
             assert_eq!(begun.is_ok(), name == "cat", "{name}");
         }
         tokio::time::advance(Duration::from_secs(25 * 60 * 60)).await;
         assert!(!is_there(&third), "a day is over");
-        assert!(sessions.begin(&caller("dan"), client()).is_ok(), "the forgotten ones make room");
+        assert!(sessions.begin(&caller("dan"), client(), NOW).is_ok(), "the forgotten ones make room");
     }
 
     #[tokio::test]
     async fn a_call_is_taken_back_by_its_id_and_a_question_answered_by_its_own() {
         let sessions = sessions(9, 9);
-        let session = sessions.begin(&caller("ann"), client()).unwrap();
+        let session = sessions.begin(&caller("ann"), client(), NOW).unwrap();
         let (one, text_one) = (CancellationToken::new(), CancellationToken::new());
         let _calls = [(Json::of(&1), &one), (Json::of("1"), &text_one)]
             .map(|(id, canceled)| session.begin_call(&id, canceled).unwrap());
-        assert_eq!(session.begin_call(&Json::of(&1), &one).unwrap_err(), NotBegun::Twice);
+        let (other, another) = (CancellationToken::new(), CancellationToken::new());
+        let _others = [&other, &another].map(|canceled| session.begin_call(&Json::of(&2), canceled).unwrap());
+        session.cancel(&Json::of(&2));
+        assert!(!other.is_cancelled() && !another.is_cancelled(), "nobody knows which of the two is meant");
         session.cancel(&Json::of("1"));
         assert!(text_one.is_cancelled() && !one.is_cancelled());
         let mut asked = session.ask();
@@ -308,5 +429,23 @@ mod tests {
         let mut asked = session.ask();
         session.end();
         assert_eq!(asked.answered().await, None);
+    }
+
+    #[test]
+    fn one_that_an_earlier_process_began_goes_on_unless_it_has_ended_or_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = bobbinet_auth::KeyRing::open_or_create(&folder.path().join("keys"), NOW).unwrap();
+        let limits = McpServerLimits::default();
+        let process = || Sessions::new(&limits, Some(keys.sealing_key().unwrap()));
+        let (ann, bob) = (caller("ann"), caller("bob"));
+        let first = process().begin(&ann, client(), NOW).unwrap();
+        let second = process();
+        assert!(second.find(&bob, first.id(), NOW).is_none(), "somebody else's");
+        let again = second.find(&ann, first.id(), NOW).unwrap();
+        assert_eq!((again.id(), &again.context, again.client), (first.id(), &first.context, first.client));
+        assert!(second.end(&ann, first.id(), NOW) && second.find(&ann, first.id(), NOW).is_none());
+        let old = NOW.after(limits.session_idle).after(Duration::from_secs(1));
+        assert!(process().find(&ann, first.id(), old).is_none());
+        assert!(process().find(&ann, &format!("{}x", first.id()), NOW).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! The agents of the node as tools: which there are for a caller, and what one of them is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId};
 use bobbinet_gateway::{Gateway, GatewayError, RequestContext};
@@ -12,18 +12,14 @@ use crate::{
     content::without_headers,
     limits::McpServerLimits,
     mesh_tools,
-    names::{self, Target},
+    names::{self, Naming, Target},
     object::Object,
-    result,
+    pages::{Cursor, Page},
     revision::Revision,
-    rpc::RpcError,
 };
 
 /// The extensions of A2A that this door speaks.
 pub(crate) const EXTENSIONS: [&str; 1] = [EXTENSION_URI];
-
-/// How a cursor begins.
-const AFTER: &str = "after:";
 
 /// An agent, as a caller may know it.
 #[derive(Clone, Debug)]
@@ -50,8 +46,18 @@ pub(crate) fn context<'a>(caller: &'a Caller, agent: &'a AgentName) -> RequestCo
 }
 
 /// The agents that this caller may call, each with the skills that he may. One that is just starting is given a moment.
-pub(crate) async fn known(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
-    join_all(gateway.agents().map(|name| gateway.await_start(name))).await;
+pub(crate) async fn known(gateway: &Gateway, caller: &Caller, patience: Duration) -> Vec<Known> {
+    await_started(gateway, patience).await;
+    known_now(gateway, caller)
+}
+
+/// Waits so long for agents that were never seen.
+pub(crate) async fn await_started(gateway: &Gateway, patience: Duration) {
+    join_all(gateway.agents().map(|name| gateway.await_start_within(name, patience))).await;
+}
+
+/// The same, as they are.
+pub(crate) fn known_now(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
     gateway
         .agents()
         .filter_map(|name| {
@@ -70,16 +76,20 @@ pub(crate) async fn known(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
         .collect()
 }
 
-/// The tools of these agents by their names, each with the place of its agent.
-pub(crate) fn named(agents: &[Known]) -> BTreeMap<String, Target> {
-    names::name_all(agents.iter().flat_map(targets))
+/// The tools of these agents by their names. What fills in a prompt is none: that is listed as what it is.
+pub(crate) fn named(gateway: &Gateway, agents: &[Known], naming: Naming) -> BTreeMap<String, Target> {
+    names::name_all(naming, agents.iter().flat_map(|known| targets(gateway, known)))
 }
 
-fn targets(known: &Known) -> Vec<Target> {
+fn targets(gateway: &Gateway, known: &Known) -> Vec<Target> {
     let target = |skill: Option<SkillId>| Target { agent: known.name.clone(), skill };
+    let offers = gateway.agent(&known.name).map(|agent| agent.offers()).unwrap_or_default();
     match known.description.skills.as_slice() {
         [] => vec![target(None)],
-        skills => skills.iter().map(|skill| target(Some(skill.id.clone()))).collect(),
+        skills => {
+            let is_tool = |skill: &&Skill| !offers.beside.contains(&skill.id);
+            skills.iter().filter(is_tool).map(|skill| target(Some(skill.id.clone()))).collect()
+        }
     }
 }
 
@@ -87,74 +97,56 @@ fn targets(known: &Known) -> Vec<Target> {
 pub(crate) async fn list(
     gateway: &Gateway,
     caller: &Caller,
-    cursor: Option<&str>,
+    cursor: &Cursor,
     revision: Revision,
+    naming: Naming,
     limits: &McpServerLimits,
-) -> Result<Json, RpcError> {
-    let after = match cursor.map(|cursor| cursor.strip_prefix(AFTER)) {
-        Some(None) => return Err(RpcError::invalid_params("`cursor` must be the nextCursor of the page before")),
-        Some(after) => after,
-        None => None,
-    };
+) -> Json {
     let (available, unavailable): (Vec<Known>, Vec<Known>) =
-        known(gateway, caller).await.into_iter().partition(|known| known.unavailable.is_none());
+        known(gateway, caller, limits.start_wait).await.into_iter().partition(|known| known.unavailable.is_none());
     let by_name: BTreeMap<&AgentName, &Known> = available.iter().map(|known| (&known.name, known)).collect();
-    let mut tools: Vec<Json> = if after.is_none() { mesh_tools::tools() } else { Vec::new() };
-    let (mut bytes, mut next) = (0, None);
-    let mut last = None;
-    for (name, target) in named(&available) {
-        if after.is_some_and(|after| name.as_str() <= after) {
-            continue;
-        }
-        let Some(known) = by_name.get(&target.agent) else { continue };
-        let tool = describe(&name, &target, &known.description, revision);
-        bytes += tool.as_str().len();
-        let is_full = tools.len() >= limits.page_tools_max || bytes > limits.page_bytes_max;
-        if let Some(last) = last.take().filter(|_| is_full) {
-            next = Some(format!("{AFTER}{last}"));
-            break;
-        }
-        tools.push(tool);
-        last = Some(name);
-    }
-    let mut page = Object::default().with("tools", &tools).with_some("nextCursor", next);
+    let first = if cursor.is_first() { mesh_tools::tools() } else { Vec::new() };
+    let write = |name: &str, target: &Target| {
+        let known = by_name.get(&target.agent)?;
+        Some(describe(name, target, &known.description, revision))
+    };
+    let page = Page::fill(cursor, first, named(gateway, &available, naming), write, limits);
     let missing: BTreeMap<&str, &str> =
         unavailable.iter().filter_map(|known| Some((known.name.as_str(), known.unavailable.as_deref()?))).collect();
-    let mut meta = Object::default();
-    if !missing.is_empty() {
-        meta = meta.with("unavailable", &missing);
-    }
-    if revision.is_stateless() {
-        let ttl = u64::try_from(limits.list_ttl.as_millis()).unwrap_or(u64::MAX);
-        // What a caller may call is nobody else's to know.
-        page = page.with("ttlMs", &ttl).with("cacheScope", "private");
-        return Ok(result::stateless(page, meta).to_json());
-    }
-    Ok(if meta.is_empty() { page } else { page.with("_meta", &meta) }.to_json())
+    let meta = Object::default().with_some("unavailable", (!missing.is_empty()).then_some(&missing));
+    page.to_json("tools", meta, revision, limits)
 }
 
 /// The tool that is called so. One whose agent is just starting is waited for a moment.
-pub(crate) async fn find(gateway: &Gateway, caller: &Caller, name: &str, revision: Revision) -> Option<Tool> {
+pub(crate) async fn find(
+    gateway: &Gateway,
+    caller: &Caller,
+    name: &str,
+    revision: Revision,
+    naming: Naming,
+    patience: Duration,
+) -> Option<Tool> {
     let plain = names::split(name).and_then(|(agent, skill)| Some((AgentName::parse(agent).ok()?, skill)));
     if let Some((agent, skill)) = &plain
+        && naming == Naming::AgentAndSkill
         && gateway.agent(agent).is_some_and(|agent| !agent.is_internal())
     {
-        let found = found(gateway, agent, *skill, name, revision);
+        let plainly = || found(gateway, agent, *skill, revision).filter(|tool| tool.target.tool_name() == name);
+        let found = plainly();
         if found.is_some() {
             return found;
         }
-        gateway.await_start(agent).await;
-        let found = self::found(gateway, agent, *skill, name, revision);
+        gateway.await_start_within(agent, patience).await;
+        let found = plainly();
         if found.is_some() {
             return found;
         }
     }
-    let target = named(&known(gateway, caller).await).remove(name)?;
-    let skill = target.skill.as_ref().map(SkillId::as_str);
-    self::found(gateway, &target.agent, skill, &target.tool_name(), revision)
+    let target = named(gateway, &known(gateway, caller, patience).await, naming).remove(name)?;
+    found(gateway, &target.agent, target.skill.as_ref().map(SkillId::as_str), revision)
 }
 
-fn found(gateway: &Gateway, agent: &AgentName, skill: Option<&str>, name: &str, revision: Revision) -> Option<Tool> {
+fn found(gateway: &Gateway, agent: &AgentName, skill: Option<&str>, revision: Revision) -> Option<Tool> {
     let description = gateway.agent(agent)?.describe();
     let more = description.capabilities.extended.as_ref().map(|more| more.skills.as_slice()).unwrap_or_default();
     let mut skills = description.skills.iter().chain(more);
@@ -163,8 +155,7 @@ fn found(gateway: &Gateway, agent: &AgentName, skill: Option<&str>, name: &str, 
         None => (None, skills.next().is_none()),
     };
     let target = Target { agent: agent.clone(), skill: skill.map(|skill| skill.id.clone()) };
-    let is_it = (skill.is_some() || is_none) && target.tool_name() == name;
-    is_it.then(|| Tool {
+    (skill.is_some() || is_none).then(|| Tool {
         takes_words: skill.and_then(input_of).is_none(),
         is_strict: skill.and_then(|skill| output_of(skill, revision)).is_some(),
         target,
@@ -202,6 +193,8 @@ fn words() -> Json {
 }
 
 fn describe(name: &str, target: &Target, description: &Description, revision: Revision) -> Json {
+    // Every call is a task; whether a host wants it as one is its own to say.
+    let execution = revision.has_core_tasks().then(|| json!({"taskSupport": "optional"}));
     let skill = target.skill.as_ref().and_then(|id| description.skills.iter().find(|skill| skill.id == *id));
     let meta = Object::default().with("bobbinet/agent", target.agent.as_str());
     let tool = Object::default().with("name", name);
@@ -210,6 +203,7 @@ fn describe(name: &str, target: &Target, description: &Description, revision: Re
             .with("title", &description.name)
             .with("description", &description.description)
             .with("inputSchema", &words())
+            .with_some("execution", execution)
             .with("_meta", &meta)
             .to_json();
     };
@@ -218,6 +212,7 @@ fn describe(name: &str, target: &Target, description: &Description, revision: Re
         .with("inputSchema", &input_of(skill).unwrap_or_else(words))
         .with_some("outputSchema", output_of(skill, revision))
         .with("annotations", &annotations(&skill.name, skill.effect))
+        .with_some("execution", execution)
         .with("_meta", &meta.with("bobbinet/skill", skill.id.as_str()))
         .to_json()
 }

@@ -3,14 +3,14 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bobbinet_core::{Call, Description, Fault, Outcome, Plan};
-use bobbinet_engine::{Agent, Lane, Request, Run};
+use bobbinet_core::{Call, Description, Fault, Json, Outcome, Plan};
+use bobbinet_engine::{Agent, Lane, Offers, Request, Run};
 use bobbinet_outbound::Guard;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    call, call_attempt,
+    argument_completion, call, call_attempt,
     config::{McpConfig, ServerAddress},
     login::{self, LoginStep},
     plan_message,
@@ -24,6 +24,9 @@ use crate::{
     },
     write_lanes,
 };
+
+/// How long a reader of its description waits, at the most, for a server that could not be started and is started again.
+const FAILED_WAIT: Duration = Duration::from_secs(3);
 
 /// An MCP server as an agent.
 #[derive(Debug)]
@@ -82,6 +85,14 @@ impl Agent for McpAgent {
         self.profile.description()
     }
 
+    fn offers(&self) -> Arc<Offers> {
+        self.profile.shown()
+    }
+
+    async fn complete(&self, params: &Json) -> Result<Json, Fault> {
+        argument_completion::complete(self.shared(), params).await
+    }
+
     fn prepare(&self, request: &Request<'_>) -> Plan {
         let catalog = self.profile.catalog();
         let plan = |request: &Request<'_>| plan_message::plan(&self.config, catalog.as_deref(), request);
@@ -131,11 +142,13 @@ impl Agent for McpAgent {
     }
 
     async fn started(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        // What was wrong is said by `ready`, and by every call.
+        let begun = Instant::now();
         let shared = self.shared();
-        while shared.is_starting() && Instant::now() < deadline {
-            if shared.client(|| deadline).await.is_err() {
+        // Nobody's list waits long for a server that has failed to start and may do so again.
+        let deadline = || begun + if shared.has_failed_to_start() { patience.min(FAILED_WAIT) } else { patience };
+        // What was wrong is said by `ready`, and by every call.
+        while shared.is_starting() && Instant::now() < deadline() {
+            if shared.client_unless_resting(deadline).await.is_err() {
                 return;
             }
         }

@@ -57,8 +57,24 @@ fn read(question: &Question, message: &Message) -> Result<Json, Vec<Violation>> 
     }
     let mut answer = JsonObject::default();
     answer.set("action", Json::of("accept"));
-    answer.set("content", content);
+    answer.set("content", with_defaults(question.schema.as_ref(), content));
     Ok(answer.to_json())
+}
+
+/// What is left out of an accepted answer has the value that its form would have shown (2025-11-25, elicitation).
+fn with_defaults(schema: Option<&Json>, content: Json) -> Json {
+    let schema = schema.filter(|schema| schema.as_str().len() <= SCHEMA_MAX).map(Json::to_value).unwrap_or_default();
+    let Some(mut fields) = JsonObject::read(&content) else { return content };
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let left_out = properties.filter_map(|(name, property)| Some((name, property.get("default")?)));
+    let left_out: Vec<_> = left_out.filter(|(name, _)| fields.get(name).is_none()).collect();
+    if left_out.is_empty() {
+        return content;
+    }
+    for (name, value) in left_out {
+        fields.set(name, Json::from(value));
+    }
+    fields.to_json()
 }
 
 fn schema_names(schema: &Schema, property: &str) -> bool {
@@ -179,6 +195,14 @@ mod tests {
         check(&name, "Ann", r#"{"action":"accept","content":{"name":"Ann"}}"#);
         check(&name, "name=Ann", r#"{"action":"accept","content":{"name":"Ann"}}"#);
         check(&name, "name=Ann Lee", "again 1");
+        let form = json!({"type":"object","properties":{"name":{"type":"string","default":"Ann"},"age":{"type":"integer","default":30},"x":{"type":"string"}}});
+        check(&form, "accept", r#"{"action":"accept","content":{"age":30,"name":"Ann"}}"#);
+        check(&form, "data:{}", r#"{"action":"accept","content":{"age":30,"name":"Ann"}}"#);
+        check(
+            &form,
+            r#"data:{"action":"accept","content":{"age":7}}"#,
+            r#"{"action":"accept","content":{"age":7,"name":"Ann"}}"#,
+        );
         check(&name, "Ann Lee", r#"{"action":"accept","content":{"name":"Ann Lee"}}"#);
         check(&name, " Decline ", r#"{"action":"decline"}"#);
         check(&name, r#"data:{"action":"cancel"}"#, r#"{"action":"cancel"}"#);

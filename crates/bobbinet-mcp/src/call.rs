@@ -16,7 +16,7 @@ use crate::{
     login::LOGIN_NEEDED,
     plan_message,
     pool::{SessionKey, SessionPool},
-    resource_follower,
+    references, resource_follower,
     result::{self, CallResult},
     schema::Work,
     schema_check,
@@ -26,6 +26,7 @@ use crate::{
     session::{Client, RequestOptions},
     supervised_session::SupervisedSession,
     task_follower::{TaskEnd, TaskFollower},
+    uploads,
 };
 
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
@@ -84,7 +85,11 @@ async fn find(shared: &SupervisedSession, run: &Run) -> Result<Target, Outcome> 
             let catalog = shared.catalog();
             let known = catalog.as_deref().and_then(|catalog| catalog.get(tool.as_str())).map(|tool| tool.feature);
             let feature = known.unwrap_or_else(|| ServerFeature::by_name(tool.as_str()));
-            checked(shared, Target { feature, tool: tool.clone(), arguments: arguments.clone() }).await
+            let target = Target { feature, tool: tool.clone(), arguments: arguments.clone() };
+            let target = checked(shared, target).await?;
+            let known = catalog.as_deref().and_then(|catalog| catalog.get(tool.as_str()));
+            let bytes_max = shared.config.limits.argument_bytes_max as u64;
+            uploads::load(run, known.map(|tool| &*tool.input), bytes_max, target).await
         }
         (Some(_) | None, _) => {
             let text = "an earlier version of this node kept the task before it was known what to call, and nobody has decided \
@@ -192,7 +197,7 @@ impl CallAttempt<'_> {
                     drop(route);
                     if let Some(login) = session.last_login() {
                         logins += 1;
-                        if let Err(outcome) = self.log_in(&login, round).await {
+                        if let Err(outcome) = self.log_in(&session, &login, round).await {
                             return outcome;
                         }
                     }
@@ -302,7 +307,8 @@ async fn finished(
         (Some(_) | None, _) => Vec::new(),
     };
     let (tool, id) = (tool.map(|tool| tool.id.clone()), run.message_id("refused"));
-    schema_check::apart(result.bytes, move || result.outcome(tool.as_ref(), &violations, id, notes)).await
+    let read = schema_check::apart(result.bytes, move || result.outcome(tool.as_ref(), &violations, id, notes));
+    references::apply(run, shared.config.limits.result_inline_max, read.await).await
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.

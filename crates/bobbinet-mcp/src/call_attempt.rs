@@ -159,7 +159,7 @@ impl CallAttempt<'_> {
                 (Connected::Canceled, _) => return Err(NotAdmitted::Over(canceled(self.target, round))),
                 (Connected::No(_), Some(login)) if logins < LOGINS_MAX => {
                     logins += 1;
-                    self.log_in(&login, round).await.map_err(NotAdmitted::Over)?;
+                    self.log_in(session, &login, round).await.map_err(NotAdmitted::Over)?;
                     session.hurry();
                 }
                 (Connected::No(fault), _) => return Err(NotAdmitted::NoServer(fault)),
@@ -167,10 +167,26 @@ impl CallAttempt<'_> {
         }
     }
 
-    /// Has the caller log in, and waits until he says that he has. `Err`: the call is over.
-    pub(crate) async fn log_in(&self, login: &LoginNeeded, round: u32) -> Result<(), Outcome> {
+    /// Has the caller log in, and waits until he says that he has, or it is seen. `Err`: the call is over.
+    pub(crate) async fn log_in(
+        &self,
+        session: &SupervisedSession,
+        login: &LoginNeeded,
+        round: u32,
+    ) -> Result<(), Outcome> {
         let question = Arc::new(login.question(self.run.message_id(&format!("login{round}"))));
-        match self.run.ask(question).await {
+        let answered = tokio::select! {
+            biased;
+            answered = self.run.ask(question) => answered,
+            () = session.logged_in(login) => {
+                // He may have answered just now, or it was not kept yet: then there is no question to take back.
+                if let Err(error) = self.run.withdraw_question().await {
+                    tracing::debug!(%error, "a question for a login was not taken back");
+                }
+                return Ok(());
+            }
+        };
+        match answered {
             Ok(answer) if is_accepted(&answer) => Ok(()),
             Ok(_) => Err(declined_by_user(self.target)),
             Err(Unanswered::Expired) => Err(Outcome::Declined),

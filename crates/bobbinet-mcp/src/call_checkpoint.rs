@@ -161,7 +161,7 @@ mod tests {
         };
         assert_eq!(check("{}").task, None);
         assert_eq!(check(r#"{"task":"t","replica":1,"told":["a"],"answered":1}"#).task.as_deref(), Some("t"));
-        let asked = r#"{"round":2,"questions":{"list":[["who",{"mode":null,"message":"Who?","requestedSchema":{"type":"object"},"url":null}]],"given":{"r":{"roots":[]}},"state":"s"},"answered":1,"sentAt":3}"#;
+        let asked = r#"{"round":2,"questions":{"list":[["who",{"mode":null,"message":"Who?","requestedSchema":{"type":"object"},"url":null,"key":"who"}]],"given":{"r":{"roots":[]}},"state":"s"},"answered":1,"sentAt":3}"#;
         assert_eq!(check(asked).questions.unwrap().state(), Some(&Json::of("s")));
     }
 }

@@ -137,6 +137,12 @@ impl Catalog {
         self.tools.get(name)
     }
 
+    /// The skills that are neither a tool nor what reads resources.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = &SkillId> {
+        let is_beside = |tool: &&Tool| tool.feature != ServerFeature::Tool && tool.feature != ServerFeature::Resource;
+        self.tools.values().filter(is_beside).map(|tool| &tool.id)
+    }
+
     /// The only tool, if there is only one; of a server without tools, the only skill.
     pub(crate) fn only(&self) -> Option<&Tool> {
         let is_tool = |tool: &&Tool| tool.feature == ServerFeature::Tool;

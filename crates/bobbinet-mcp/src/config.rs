@@ -1,13 +1,13 @@
 //! What is to be known of a server before it is started.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Effect};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{server_auth::ServerAuth, sharing::Sharing};
+use crate::{login_desk::LoginDesk, server_auth::ServerAuth, sharing::Sharing};
 
 /// One MCP server, and how it is to be presented.
 #[derive(Clone, Debug)]
@@ -59,6 +59,8 @@ pub struct McpConfig {
     pub extension_uri: &'static str,
     /// What it may take of us: time, memory, restarts.
     pub limits: McpLimits,
+    /// Where logins come back, and what agents share of them. One for all agents of a node.
+    pub logins: Arc<LoginDesk>,
 }
 
 impl McpConfig {
@@ -98,6 +100,7 @@ impl McpConfig {
             max_concurrency: Self::MAX_CONCURRENCY,
             extension_uri: "",
             limits: McpLimits::default(),
+            logins: Arc::default(),
         }
     }
 
@@ -278,6 +281,10 @@ pub struct McpLimits {
     pub list_bytes_max: usize,
     /// Bytes of one tool's schema; arguments are not checked against a larger one.
     pub schema_bytes_max: usize,
+    /// Bytes of a result that stay in its task. What is more goes by reference: the task has a preview of it, and the URL to fetch it by.
+    pub result_inline_max: usize,
+    /// Bytes of an upload that a tool is given as an argument.
+    pub argument_bytes_max: usize,
     /// How long a server that is starting may go without a sign of life: something that it writes, processor time that it
     /// uses, a process that it starts. Also how long it may take to list its tools.
     pub start_patience_ms: u64,
@@ -340,6 +347,8 @@ impl Default for McpLimits {
             list_prompts_max: 1_000,
             list_bytes_max: 4 << 20,
             schema_bytes_max: 256 << 10,
+            result_inline_max: 1 << 20,
+            argument_bytes_max: 32 << 20,
             start_patience_ms: 60_000,
             // A first start through a package runner, over a slow line.
             start_limit_ms: 15 * 60 * 1_000,

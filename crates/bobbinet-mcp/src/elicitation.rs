@@ -19,12 +19,21 @@ pub(crate) struct Elicitation {
     requested_schema: Option<Json>,
     #[serde(default)]
     url: Option<String>,
+    /// By which name its server knows it.
+    #[serde(default)]
+    key: Option<String>,
 }
 
 impl Elicitation {
     /// Reads the parameters; whatever the schema is, it is kept as it came.
     pub(crate) fn read(params: &Json) -> Option<Self> {
-        params.read().ok()
+        let read: Self = params.read().ok()?;
+        Some(Self { key: None, ..read })
+    }
+
+    /// The same, which its server knows by this name.
+    pub(crate) fn named(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// As a question with a message of this id.
@@ -48,6 +57,9 @@ impl Elicitation {
                 self.message.clone()
             }
         };
+        if let Some(key) = &self.key {
+            data.set("key", Json::of(key));
+        }
         let kind = if is_link { QuestionKind::Authorization } else { QuestionKind::Elicitation };
         let message = Message::from_agent(id, vec![Part::text(text), Part::data(data.to_json())]);
         let schema = self.requested_schema.clone().filter(|_| !is_link);

@@ -43,6 +43,9 @@ const MODERN: &str = "2026-07-28";
 /// The versions with a handshake that we speak, the newest first.
 const LEGACY: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
+/// The error code by which a server of the new era refuses a version (2026-07-28).
+const UNSUPPORTED_VERSION: i64 = -32_022;
+
 /// The error codes by which a server of the new era refuses (2026-07-28): it is one all the same.
 const MODERN_REFUSALS: [i64; 3] = [-32_022, -32_021, -32_020];
 
@@ -133,8 +136,14 @@ impl Handshake<'_> {
         if discover.is_none() {
             self.initialize(self.opening.version.unwrap_or(LEGACY[0])).await?;
         }
+        let mut was_asked_again = false;
         loop {
             match self.hear(discover.as_ref()).await {
+                // It does not take what it says it takes: it may have changed while it was asked.
+                HandshakeEvent::Discovered(Reply::Error(error)) if !was_asked_again && names_modern(&error) => {
+                    was_asked_again = true;
+                    discover = Some(self.discover().await?);
+                }
                 HandshakeEvent::Discovered(reply) => {
                     discover = None;
                     match (discovered(reply), self.opening.era) {
@@ -236,7 +245,9 @@ impl Handshake<'_> {
                 self.initialize(version).await
             }
             None => {
-                let why = format!("it refused the handshake: {} ({})", error.message, error.code);
+                // 0: it has none, and the words are ours.
+                let code = if error.code == 0 { String::new() } else { format!(" ({})", error.code) };
+                let why = format!("it refused the handshake: {}{code}", error.message);
                 Err(refused(why, None))
             }
         }
@@ -301,6 +312,13 @@ enum Discovery {
     /// It speaks the new era, and refuses all the same.
     Refused(String),
     Gone(ConnectionError),
+}
+
+/// Whether it refuses our version, and names just that as one that it speaks.
+fn names_modern(error: &RpcError) -> bool {
+    let data = error.data.as_ref().and_then(JsonObject::read);
+    let supported: Option<Vec<String>> = data.and_then(|data| data.get("supported")?.read().ok());
+    error.code == UNSUPPORTED_VERSION && supported.is_some_and(|all| all.iter().any(|version| version == MODERN))
 }
 
 /// Whatever is not an answer of the new era means the old one.

@@ -18,14 +18,18 @@
 //! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
 //!   reply, a progress or a question is;
 //! - **the transport**: `transport` says what a session needs of one. `transport::stdio` is a child process behind a small
-//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us; `transport::http` is a server that runs elsewhere.
+//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us; `transport::http` is a server that runs elsewhere;
+//! - **what a server is shown**: `authorization` gets the token of one server and gets it anew, by itself or through somebody's browser;
+//!   `login_desk` is where all browsers come back, `login_record` what is kept of a login, `login` what tasks say of one.
 //!
 //! No two modules use each other, by whatever way round. Must not know: A2A's wire, HTTP as we serve it, the store. Nothing
 //! above `transport::stdio` starts, watches or ends a process.
 
 mod agent;
 mod answer;
+mod argument_completion;
 mod arguments;
+mod authorization;
 mod block;
 mod breaker;
 mod call;
@@ -45,9 +49,13 @@ mod hidden_words;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod listed_entry;
 mod listing;
 mod listing_pace;
 mod login;
+mod login_desk;
+mod login_place;
+mod login_record;
 mod mailbox;
 mod opening;
 mod paged_list;
@@ -55,6 +63,7 @@ mod parameter_headers;
 mod plan_message;
 mod pool;
 mod prompts;
+mod references;
 mod remembered_tools;
 mod resource_follower;
 mod resource_watcher;
@@ -76,10 +85,12 @@ mod server_questions;
 mod server_task;
 mod session;
 mod sharing;
+mod shown_offers;
 mod skill_request;
 mod supervised_session;
 mod task_follower;
 mod transport;
+mod uploads;
 mod watched_resources;
 mod write_lanes;
 
@@ -89,9 +100,11 @@ pub use config::{
     SkillNotes,
 };
 pub use known_tools::remembered;
-pub use server_auth::{OAuthClientConfig, ServerAuth, TokenAuthority};
+pub use login_desk::{LoginDesk, LoginReturn};
+pub use login_place::LoginAddress;
+pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
-pub use transport::stdio::{Launcher, adopt_orphans, exec_mcp};
+pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

@@ -29,6 +29,10 @@ pub(crate) struct LoginNeeded {
     pub(crate) words: String,
     /// Who lets people in, if that is known.
     pub(crate) url: Option<String>,
+    /// How many logins had come back by then.
+    pub(crate) logins: u64,
+    /// Whether one more has.
+    pub(crate) is_done: bool,
     /// Which refusal it was.
     refusal: String,
     at: Instant,
@@ -44,13 +48,15 @@ impl LoginNeeded {
             data.set("url", Json::of(url));
         }
         data.set(REFUSAL, Json::of(&self.refusal));
-        let parts = vec![Part::text(self.words.as_str()), Part::data(data.to_json())];
+        // The whole address, so that whoever opens it knows where it leads.
+        let text = self.url.as_ref().map_or_else(|| self.words.clone(), |url| format!("{}\n{url}", self.words));
+        let parts = vec![Part::text(text), Part::data(data.to_json())];
         Question { kind: QuestionKind::Authorization, message: Arc::new(Message::from_agent(id, parts)), schema: None }
     }
 
     /// Whether the server should be asked again for somebody who wants something of it.
     pub(crate) fn is_old(&self) -> bool {
-        self.at.elapsed() > ASK_AGAIN_AFTER
+        self.is_done || self.at.elapsed() > ASK_AGAIN_AFTER
     }
 
     /// Why nothing was called.
@@ -79,11 +85,11 @@ impl LoginWatch {
     }
 
     /// It wants that.
-    pub(crate) fn refused(&self, words: String, url: Option<String>) {
+    pub(crate) fn refused(&self, words: String, url: Option<String>, logins: u64) {
         let mut state = self.state();
         state.0 += 1;
         let refusal = format!("{:x}-{}", self.life, state.0);
-        state.1 = Some(LoginNeeded { words, url, refusal, at: Instant::now() });
+        state.1 = Some(LoginNeeded { words, url, logins, is_done: false, refusal, at: Instant::now() });
     }
 
     /// It has taken something, or nobody knows any more.
@@ -108,7 +114,7 @@ pub(crate) enum LoginStep<'a> {
 pub(crate) fn look<'a>(request: &Request<'a>, is_known: bool, needed: Option<&LoginNeeded>) -> Option<LoginStep<'a>> {
     let ask = |needed: &LoginNeeded| LoginStep::Plan(Plan::Ask(Arc::new(needed.question(request.question_id.clone()))));
     let Some((question, task)) = request.task.and_then(|task| Some((task.question.as_deref()?, task))) else {
-        return needed.filter(|_| !is_known).map(ask);
+        return needed.filter(|needed| !is_known && !needed.is_done).map(ask);
     };
     let data = question.message.data().and_then(JsonObject::read).unwrap_or_default();
     let asked = data.text(REFUSAL).filter(|_| question.kind == QuestionKind::Authorization)?;
@@ -124,7 +130,7 @@ pub(crate) fn look<'a>(request: &Request<'a>, is_known: bool, needed: Option<&Lo
     Some(match (begun, needed) {
         (Some(message), _) if is_known => LoginStep::GoOn(message),
         // It was asked since, and wants the same.
-        (_, Some(needed)) if needed.refusal != asked => ask(needed),
+        (_, Some(needed)) if needed.refusal != asked && !needed.is_done => ask(needed),
         (Some(_) | None, _) => LoginStep::Plan(Plan::Defer),
     })
 }

@@ -16,6 +16,7 @@ use crate::{
     rpc_message,
     schema::{self, Violation},
     skill_request::{self, SkillInput, SkillRequest},
+    uploads,
 };
 
 /// Skills that are named to somebody who has to choose.
@@ -73,7 +74,10 @@ impl Resolver<'_> {
     }
 
     fn begin(&self, request: &Request<'_>) -> Plan {
-        let skill_request = self.skill_request(request);
+        let mut skill_request = self.skill_request(request);
+        if let Err(fault) = uploads::attach(&mut skill_request, request.message, self.catalog) {
+            return Plan::Reject(fault);
+        }
         let on_fault = if skill_request.asks { OnFault::AskMissing } else { OnFault::Reject };
         self.fulfil(skill_request, on_fault, &request.question_id)
     }

@@ -31,13 +31,13 @@ pub(crate) struct RawPrompt {
 /// One argument of a prompt. Its value is a text, whatever it means.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct RawPromptArgument {
-    name: String,
+    pub(crate) name: String,
     #[serde(default)]
-    title: Option<String>,
+    pub(crate) title: Option<String>,
     #[serde(default)]
-    description: Option<String>,
+    pub(crate) description: Option<String>,
     #[serde(default)]
-    required: bool,
+    pub(crate) required: bool,
 }
 
 impl ListEntry for RawPrompt {

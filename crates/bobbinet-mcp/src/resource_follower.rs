@@ -13,6 +13,7 @@ use crate::{
     call_listener::{Target, canceled, time_is_up, unreadable},
     json_object::JsonObject,
     mailbox::Reply,
+    references,
     resources::FOLLOW,
     result::{self, CallResult},
     server_feature::ServerFeature,
@@ -109,6 +110,7 @@ async fn leg(
             Ok(result) => result.outcome(Some(&target.tool), &[], run.message_id("refused"), JsonObject::default()),
             Err(why) => unreadable(target, run.call().effect, &why),
         };
+        let outcome = references::apply(run, attempt.shared.config.limits.result_inline_max, outcome).await;
         let Outcome::Completed { artifacts, .. } = outcome else { return Err(Leg::Over(outcome)) };
         for artifact in artifacts {
             if last.as_ref().is_some_and(|last| last.parts == artifact.parts) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     block,
     config::McpLimits,
+    listed_entry,
     paged_list::{EntryFields, ListEntry},
     rpc_message,
 };
@@ -42,6 +43,9 @@ pub(crate) struct RawResource {
     pub(crate) name: Option<String>,
     #[serde(default)]
     pub(crate) title: Option<String>,
+    /// What others are shown of it.
+    #[serde(default)]
+    pub(crate) listed: Option<Json>,
 }
 
 /// What resources are made by: an address with names in it (RFC 6570).
@@ -53,6 +57,9 @@ pub(crate) struct RawTemplate {
     pub(crate) name: Option<String>,
     #[serde(default)]
     pub(crate) title: Option<String>,
+    /// What others are shown of it.
+    #[serde(default)]
+    pub(crate) listed: Option<Json>,
 }
 
 impl ListEntry for RawResource {
@@ -63,7 +70,8 @@ impl ListEntry for RawResource {
 
     fn read(json: &Json, odd: &mut Vec<String>) -> Option<Self> {
         let mut fields = EntryFields::read(json, "uri", odd)?;
-        Some(Self { uri: fields.key(), name: fields.text("name"), title: fields.text("title") })
+        let listed = listed_entry::listed(json);
+        Some(Self { uri: fields.key(), name: fields.text("name"), title: fields.text("title"), listed })
     }
 
     fn key(&self) -> &str {
@@ -83,7 +91,8 @@ impl ListEntry for RawTemplate {
 
     fn read(json: &Json, odd: &mut Vec<String>) -> Option<Self> {
         let mut fields = EntryFields::read(json, "uriTemplate", odd)?;
-        Some(Self { uri_template: fields.key(), name: fields.text("name"), title: fields.text("title") })
+        let listed = listed_entry::listed(json);
+        Some(Self { uri_template: fields.key(), name: fields.text("name"), title: fields.text("title"), listed })
     }
 
     fn key(&self) -> &str {
@@ -156,12 +165,12 @@ mod tests {
     use super::*;
 
     fn resource(uri: &str, title: &str) -> RawResource {
-        RawResource { uri: uri.to_owned(), name: None, title: Some(title.to_owned()) }
+        RawResource { uri: uri.to_owned(), name: None, title: Some(title.to_owned()), listed: None }
     }
 
     #[test]
     fn the_skill_says_how_many_there_are_and_which_if_they_are_few() {
-        let template = RawTemplate { uri_template: "demo://{id}".to_owned(), name: None, title: None };
+        let template = RawTemplate { uri_template: "demo://{id}".to_owned(), name: None, title: None, listed: None };
         let check = |resources: &[RawResource], templates: &[RawTemplate], expected: &str| {
             assert_eq!(
                 description(resources, templates),

@@ -196,10 +196,11 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         // Written down before it is written out: the reply cannot be faster.
         let text = encode(&message, &self.in_flight);
-        let answered = match &message {
-            JsonRpcMessage::Response(response) => Some(response.id.clone()),
-            JsonRpcMessage::Error(error) => error.id.clone(),
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        let (asked, answered) = match &message {
+            JsonRpcMessage::Request(request) => (Some(request.id.clone()), None),
+            JsonRpcMessage::Response(response) => (None, Some(response.id.clone())),
+            JsonRpcMessage::Error(error) => (None, error.id.clone()),
+            JsonRpcMessage::Notification(_) => (None, None),
         };
         let (sink, in_flight) = (self.sink.clone(), self.in_flight.clone());
         async move {
@@ -208,7 +209,12 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
                 in_flight.served(&id);
             }
             if written.is_err() {
-                in_flight.close(ConnectionError::Died("it takes no more input".to_owned()));
+                let broken = ConnectionError::Died("it takes no more input".to_owned());
+                // What could not be written to its end is nothing that a server can have done: it may be sent to the next.
+                if let Some(id) = asked {
+                    let _owner = in_flight.reply(Some(&id), Reply::NotSent(broken.clone()));
+                }
+                in_flight.close(broken);
             }
             written
         }

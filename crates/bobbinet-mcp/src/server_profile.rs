@@ -13,6 +13,7 @@ use crate::{
     config::{McpConfig, ProtocolEra},
     listing::{Listing, Offers},
     remembered_tools::RememberedTools,
+    shown_offers,
 };
 
 /// What a server offers, and its description, by the newest listing. It outlives the sessions that it was learned in: they take their listings in, whoever plans a call or
@@ -31,6 +32,8 @@ struct KnownTools {
     offers: Option<Arc<Offers>>,
     catalog: Option<Arc<Catalog>>,
     description: Arc<Description>,
+    /// What is offered beside the tools, as others are shown it.
+    shown: Arc<bobbinet_engine::Offers>,
     /// What was last said of the listing.
     notes: Vec<String>,
 }
@@ -47,7 +50,10 @@ impl ServerProfile {
             Some(catalog) => catalog.description.clone(),
             None => Arc::new(catalog::describe(&config, None, Vec::new())),
         };
-        let known = Mutex::new(KnownTools { offers, catalog, description, notes: Vec::new() });
+        let shown =
+            offers.as_deref().zip(catalog.as_deref()).map(|(offers, catalog)| shown_offers::shown(offers, catalog));
+        let shown = Arc::new(shown.unwrap_or_default());
+        let known = Mutex::new(KnownTools { offers, catalog, description, shown, notes: Vec::new() });
         Self { config, folder, remembered_era, known }
     }
 
@@ -68,6 +74,11 @@ impl ServerProfile {
 
     pub(crate) fn description(&self) -> Arc<Description> {
         self.known().description.clone()
+    }
+
+    /// What it offers beside its tools.
+    pub(crate) fn shown(&self) -> Arc<bobbinet_engine::Offers> {
+        self.known().shown.clone()
     }
 
     /// The era that the server was spoken to in, in an earlier life.
@@ -102,7 +113,11 @@ impl ServerProfile {
         let before = self.catalog();
         let catalog = Arc::new(Catalog::new(&self.config, Some(info), &offers, before.as_deref()));
         let description = catalog.description.clone();
+        let shown = shown_offers::shown(&offers, &catalog);
         let mut known = self.known();
+        if *known.shown != shown {
+            known.shown = Arc::new(shown);
+        }
         known.offers = Some(Arc::new(offers));
         known.catalog = Some(catalog);
         if known.description != description {

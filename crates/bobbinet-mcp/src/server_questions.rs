@@ -66,7 +66,7 @@ impl Questions {
             }
             let asked = input.params.as_ref().and_then(Elicitation::read);
             match asked.filter(|_| input.method == "elicitation/create") {
-                Some(asked) => questions.list.push((key.to_owned(), asked)),
+                Some(asked) => questions.list.push((key.to_owned(), asked.named(key))),
                 None => return Err(format!("`{}`", input.method)),
             }
         }

@@ -172,6 +172,11 @@ impl SupervisedSession {
         self.profile.catalog().is_none() && matches!(self.status().stage, SessionStage::Starting(_))
     }
 
+    /// Whether it is being started again after it could not be.
+    pub(crate) fn has_failed_to_start(&self) -> bool {
+        matches!(self.status().stage, SessionStage::Starting(Some(_)))
+    }
+
     /// Whether the server was up at least once.
     pub(crate) fn was_up(&self) -> bool {
         self.status().was_up
@@ -186,6 +191,11 @@ impl SupervisedSession {
     /// The same, whether it is up or not: it may have refused a call.
     pub(crate) fn last_login(&self) -> Option<LoginNeeded> {
         self.transport.login()
+    }
+
+    /// Returns when somebody has done that, as far as it is seen here. Safe to drop.
+    pub(crate) async fn logged_in(&self, login: &LoginNeeded) {
+        self.transport.logged_in(login).await;
     }
 
     /// Tries again now, since somebody says that he has logged in.
@@ -230,8 +240,13 @@ impl SupervisedSession {
                 (status.stage.clone(), until.filter(|_| rest == RestPolicy::WaitOut))
             };
             // One that wants somebody to log in is not waited for: that may take days. It was asked again if that was some time ago.
-            if let Some(login) = self.login().filter(|login| !login.is_old() || refusal.as_ref() != Some(login)) {
-                return Err(login.fault());
+            match self.login() {
+                Some(login) if login.is_done => {
+                    self.hurry();
+                    continue;
+                }
+                Some(login) if !login.is_old() || refusal.as_ref() != Some(&login) => return Err(login.fault()),
+                Some(_) | None => {}
             }
             let mut look_again = deadline();
             let last = match stage {
@@ -355,7 +370,14 @@ impl SupervisedSession {
             () = self.stop.cancelled() => None,
             listed = listing::read(&client, &config.limits) => Some(listed),
         };
+        // Some let everybody shake hands, and nobody look around: there is nothing to be up for.
+        let login = self.transport.login().filter(|_| self.catalog().is_none());
         let is_cut_off = match listed {
+            Some(Ok(listing)) if listing.is_cut_off() && login.is_some() => {
+                drop(client);
+                session.close(grace).await;
+                return SessionEnd::Died(login.map_or_else(String::new, |login| login.words));
+            }
             Some(Ok(listing)) => self.profile.take_in(client.info(), listing).await,
             Some(Err(_)) => {
                 drop(client);

@@ -36,6 +36,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns when that was done, as far as it is seen here. Safe to drop.
+    async fn logged_in(&self, _login: &LoginNeeded) {
+        std::future::pending().await
+    }
+
     /// Somebody says that it was done, or time has passed: what the server said last counts no more.
     fn forget_login(&self) {}
 
@@ -144,7 +149,8 @@ impl From<Vec<u8>> for OutgoingMessage {
 /// Where messages to a server go.
 #[async_trait]
 pub(crate) trait MessageSink: fmt::Debug + Send + Sync {
-    /// Sends one JSON-RPC message. Where each goes by itself, what becomes of a request is told by the [`MessageSource`].
+    /// Sends one JSON-RPC message. Where each goes by itself, what becomes of a request is told by the [`MessageSource`]. After an
+    /// error the server has surely not seen all of it.
     async fn send(&self, message: OutgoingMessage) -> io::Result<()>;
 
     /// Lets the server know that nothing more will come.

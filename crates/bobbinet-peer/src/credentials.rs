@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bobbinet_http::client::{Credentials, ServiceParameter};
 use bobbinet_outbound::{
     Guard, SecretSource,
-    oauth::{ClientAuthMethod, IssuedToken, OAuthClient, request_token},
+    oauth::{ClientAuthMethod, ClientCredential, IssuedToken, OAuthClient, SigningMoment, request_token},
 };
 use reqwest::Url;
 use tokio::{sync::Semaphore, time::Instant};
@@ -132,9 +132,13 @@ impl ClientCredentials {
     async fn ask(&self) -> Result<(String, Duration), String> {
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
-        let client = OAuthClient { id: &self.id, secret: &self.secret, method: ClientAuthMethod::Basic };
+        let credential = ClientCredential::Secret(self.secret.clone());
+        // A secret is not signed with.
+        let (method, moment) = (ClientAuthMethod::Basic, SigningMoment::default());
+        let client = OAuthClient { id: &self.id, credential: &credential, method, audience: "", moment };
         let issued = request_token(&self.guard, &self.token_url, client, &form, self.guard.limits()).await;
-        let IssuedToken { access_token, life } = issued.map_err(|fault| crate::causes::in_full(&fault))?;
+        let IssuedToken { access_token, life, refresh_token: _ } =
+            issued.map_err(|fault| crate::causes::in_full(&fault))?;
         Ok((access_token, life.unwrap_or(LIFE_DEFAULT)))
     }
 }

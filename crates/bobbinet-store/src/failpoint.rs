@@ -25,6 +25,9 @@ pub const POINTS: [&str; 12] = [
     "outcome-after",
 ];
 
+/// Points on the way of a blob, which a task comes to only when what it made is large.
+pub const BLOB_POINTS: [&str; 3] = ["blob-before", "blob-placed", "blob-held"];
+
 struct Plug {
     point: String,
     left: AtomicU64,

@@ -8,6 +8,7 @@
 //! Begin with [`Store`], then [`MemoryStore`], which is written to be obviously right. The embedded store is `sled/`, with a map of
 //! its folder in `sled/mod.rs`.
 
+pub mod blobs;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;

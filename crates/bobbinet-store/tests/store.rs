@@ -1,6 +1,8 @@
 //! What the stores promise, kept to over restarts, kills and damage.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "store/blobs.rs"]
+mod blobs;
 #[path = "store/crashes.rs"]
 mod crashes;
 #[path = "store/damage.rs"]

@@ -1,5 +1,6 @@
 //! What can be typed. The flags that the A2A project's CLI specification has are spelled as it spells them.
 
+mod blob;
 mod card;
 mod flow;
 mod key;
@@ -29,6 +30,7 @@ use ipnet::IpNet;
 use crate::{demo_servers, format::Format};
 use values::{address, duration, era, isolation, network, positive_duration, transport, version};
 
+pub(crate) use blob::Blob;
 pub(crate) use card::Card;
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
 pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
@@ -188,6 +190,9 @@ pub(crate) enum Command {
     /// Look at tasks, follow, answer and cancel them
     #[command(subcommand)]
     Task(Box<Task>),
+    /// What is too large for a task or a message: upload a file, fetch what a task refers to
+    #[command(subcommand)]
+    Blob(Blob),
     /// Look for mistakes in a configuration without starting anything
     Check(Check),
     /// Write a bobbinet.yaml with the MCP servers that another program knows

@@ -112,9 +112,11 @@ fn write(to: &Path, text: &str, force: bool) -> Result<(), Failure> {
     };
     let written = options.open(to).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
-        let failure = Failure::new(Code::Usage, format!("writing {}: {error}", to.display()));
-        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
-        if is_there { failure.hint("say --force to write over it, or --to FILE") } else { failure }
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            let failure = Failure::new(Code::Usage, format!("{} is there already", to.display()));
+            return failure.hint("say --force to write over it, or --to FILE");
+        }
+        Failure::new(Code::Usage, format!("writing {}: {error}", to.display()))
     })
 }
 

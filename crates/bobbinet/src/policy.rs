@@ -166,6 +166,7 @@ fn verdict(policy: &Policy, caller: &Caller, case: &PolicyCase) -> Verdict {
         "list" => &[Action::List(agent)],
         "cancel" => &[Action::Cancel(agent)],
         "subscribe" => &[Action::Subscribe(agent)],
+        "upload" => &[Action::Upload(agent)],
         "events.publish" => &[Action::Publish(&event)],
         "events.listen" => &[Action::Listen],
         other => unreachable!("{other} is none of the operations that a case may have"),

@@ -5,16 +5,21 @@ mod modules;
 mod run;
 mod tools;
 
-use std::{env, process::ExitCode};
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Result, bail};
 
-use crate::run::{cargo, step};
+use crate::run::{cargo, root, run, step};
 
 const HELP: &str = "\
 cargo xtask test          install what the tests need, build, run all tests
 cargo xtask test --long   the same with the long ones: 300 kills, 20,000 seeds
 cargo xtask tools         only install what the tests need, and print where
+cargo xtask reproductions four failures of shared MCP servers, directly and through Bobbinet, in two columns
 cargo xtask fuzz T S      let libFuzzer try the target T, or all, for S seconds (tests/fuzz)
 cargo xtask modules       only look for circles of modules
 cargo xtask lint          that, format, clippy and docs, warnings denied";
@@ -39,6 +44,7 @@ fn chore(arguments: &[&str]) -> Result<()> {
             println!("{}", tools::install()?.root.display());
             Ok(())
         }
+        ["reproductions"] => reproductions(),
         ["modules"] => modules::check(),
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["lint"] => lint(),
@@ -60,6 +66,24 @@ fn test(is_long: bool) -> Result<()> {
         environment.push(("BOBBINET_SEEDS".to_owned(), "20000".to_owned()));
     }
     step("tests", || cargo(&["test", "--workspace"], &environment))
+}
+
+/// What happens to the official MCP servers when several callers use them, with and without us (`tests/reproductions`).
+fn reproductions() -> Result<()> {
+    let modules = step("tools", tools::install_npm)?;
+    step("build", || cargo(&["build", "--release", "-p", "bobbinet"], &[]))?;
+    let (root, program) = (root(), release("bobbinet"));
+    step("reproductions", || {
+        let mut node = Command::new("node");
+        node.arg(root.join("tests/reproductions/main.mjs")).arg("--modules").arg(modules);
+        run(node.arg("--bobbinet").arg(program))
+    })
+}
+
+/// A program of ours as it is built for use.
+fn release(name: &str) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("release").join(name)
 }
 
 fn lint() -> Result<()> {

@@ -25,8 +25,40 @@ const NPM: [&str; 5] = [
     "express@5.3.0",
 ];
 
+/// MCP's official conformance suite, and the Node that it wants whichever other there is. (Its `latest` knows nothing of 2026-07-28.)
+const CONFORMANCE: [&str; 2] = ["@modelcontextprotocol/conformance@0.2.0-alpha.12", "node@24.21.0"];
+/// More of them, which only `tests/e2e/published.rs` starts: its table has them with their versions.
+const NPM_SERVERS: [&str; 4] = [
+    "@modelcontextprotocol/server-sequential-thinking@2026.8.31",
+    "@upstash/context7-mcp@4.1.1",
+    "@coo-quack/calc-mcp@2.1.1",
+    "mcp-hello-world@1.1.2",
+];
+
+/// What MCP hosts are made of: the official TypeScript SDK, its present line and the one before it, and the MCP project's Inspector.
+const NPM_HOSTS: [&str; 3] = [
+    "@modelcontextprotocol/client@2.4.0",
+    "@modelcontextprotocol/sdk@1.32.2",
+    "@modelcontextprotocol/inspector@2.12.0",
+];
+
 /// Real MCP servers from PyPI: they share one MCP SDK, which is not the one that the A2A SDK wants, so they live apart.
-const PYPI_SERVERS: [&str; 2] = ["mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19"];
+const PYPI_SERVERS: [&str; 5] = [
+    "mcp==2.3.0",
+    "mcp-server-time==2026.10.19",
+    "mcp-server-git==2026.10.19",
+    "mcp-server-fetch==2026.10.24",
+    "mcp-server-motherduck==1.1.0",
+];
+
+/// And those that need the MCP SDK's earlier line.
+const PYPI_SERVERS_OLD: [&str; 5] = [
+    "mcp==1.30.0",
+    "mcp-server-sqlite==2025.4.25",
+    "mcp-server-calculator==0.2.1",
+    "excel-mcp-server==0.1.8",
+    "mcp-shell-server==1.1.14",
+];
 
 /// A real MCP server in a wheel that was built with an early Rust SDK: it ends at any first request but `initialize`.
 const RUST_SDK_SERVER: [&str; 1] = ["es-mcp==0.2.2"];
@@ -62,12 +94,13 @@ impl Tools {
 pub(crate) fn install() -> Result<Tools> {
     let tools = root().join("target/tools");
     fs::create_dir_all(&tools)?;
-    once(&tools.join("npm"), &NPM.join("\n"), |folder| {
-        fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
-        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
-        run(program("npm")?.args(npm).args(NPM).current_dir(folder))
-    })?;
+    let from_npm =
+        [("npm", &NPM[..]), ("npm-servers", &NPM_SERVERS), ("npm-hosts", &NPM_HOSTS), ("conformance", &CONFORMANCE)];
+    for (name, packages) in from_npm {
+        npm(&tools, name, packages)?;
+    }
     once(&tools.join("servers"), &PYPI_SERVERS.join("\n"), |folder| venv(folder, &PYPI_SERVERS))?;
+    once(&tools.join("servers-1"), &PYPI_SERVERS_OLD.join("\n"), |folder| venv(folder, &PYPI_SERVERS_OLD))?;
     once(&tools.join("rust-sdk"), &RUST_SDK_SERVER.join("\n"), |folder| venv(folder, &RUST_SDK_SERVER))?;
     once(&tools.join("python"), &PYPI_CLIENT.join("\n"), |folder| venv(folder, &PYPI_CLIENT))?;
     once(&tools.join("python-0.3"), &PYPI_CLIENT_OLD.join("\n"), |folder| venv(folder, &PYPI_CLIENT_OLD))?;
@@ -86,6 +119,17 @@ pub(crate) fn install() -> Result<Tools> {
     of_debian(&["strace"], "strace");
     of_debian(&BROWSERS.lines().collect::<Vec<_>>(), "chromium");
     Ok(Tools { root: tools })
+}
+
+/// Installs only what comes from npm: its `node_modules`.
+pub(crate) fn install_npm() -> Result<PathBuf> {
+    let tools = root().join("target/tools");
+    npm(&tools, "npm", &NPM)?;
+    Ok(tools.join("npm/node_modules"))
+}
+
+fn npm(tools: &Path, name: &str, packages: &[&str]) -> Result<()> {
+    once(&tools.join(name), &packages.join("\n"), |folder| npm_packages(folder, packages))
 }
 
 /// A program on the official Rust SDK, built again when its source has changed.
@@ -198,6 +242,12 @@ fn once(folder: &Path, versions: &str, fill: impl FnOnce(&Path) -> Result<()>) -
     fill(folder)?;
     fs::write(stamp, versions)?;
     Ok(())
+}
+
+fn npm_packages(folder: &Path, packages: &[&str]) -> Result<()> {
+    fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
+    let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+    run(program("npm")?.args(npm).args(packages).current_dir(folder))
 }
 
 fn venv(folder: &Path, packages: &[&str]) -> Result<()> {

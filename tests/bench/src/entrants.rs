@@ -35,6 +35,10 @@ pub(crate) enum Which {
     Callers,
     /// Tasks that are told to webhooks.
     Webhooks,
+    /// A tool call at `/mcp`, next to the same call at a server on rmcp over HTTP.
+    Doors,
+    /// The start and the memory of a node with ten MCP servers.
+    Fleet,
 }
 
 /// How many times fewer tasks a slow server is filled with.
@@ -47,6 +51,8 @@ pub(crate) struct Prepared {
     /// What else is wanted, of the kinds that are measured around our MCP server.
     pub(crate) wrapped: Vec<Which>,
     pub(crate) wrapping: Wrapping,
+    /// A server on the official SDK of MCP, if that is wanted.
+    pub(crate) rmcp: Option<Recipe>,
     pub(crate) missing: Vec<String>,
 }
 
@@ -57,7 +63,7 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], before: Option<&Path>, 
     let is_any_wanted = |of: &[Which]| of.iter().any(|which| is_wanted(*which));
     let ours: Vec<&str> = [
         (is_any_wanted(&[Which::Echo, Which::Bindings]), "echo"),
-        (is_any_wanted(&[Which::Wrapped, Which::Callers, Which::Webhooks]), "bobbinet"),
+        (is_any_wanted(&[Which::Wrapped, Which::Callers, Which::Webhooks, Which::Doors, Which::Fleet]), "bobbinet"),
     ]
     .into_iter()
     .filter(|(is_wanted, _)| *is_wanted)
@@ -68,7 +74,7 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], before: Option<&Path>, 
     }
     let (mut entrants, mut wrapped): (Vec<Entrant>, Vec<Which>) =
         (before.map(echo_before).into_iter().collect(), Vec::new());
-    let mut missing = Vec::new();
+    let (mut missing, mut rmcp) = (Vec::new(), None);
     for which in Which::value_variants().iter().copied().filter(|which| is_wanted(*which)) {
         let entrant = match which {
             Which::Echo => Ok(echo(folders)),
@@ -78,10 +84,18 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], before: Option<&Path>, 
             Which::Rust => yardsticks::rust(folders).map(|recipe| yardstick(recipe, 1)),
             Which::Python => yardsticks::python(folders).map(|recipe| yardstick(recipe, SLOW)),
             Which::Node => yardsticks::node(folders).map(|recipe| yardstick(recipe, SLOW)),
-            Which::Wrapped | Which::Callers | Which::Webhooks => {
+            Which::Wrapped | Which::Callers | Which::Webhooks | Which::Fleet => {
                 wrapped.push(which);
                 continue;
             }
+            Which::Doors => match yardsticks::rmcp(folders) {
+                Ok(recipe) => {
+                    rmcp = Some(recipe);
+                    wrapped.push(which);
+                    continue;
+                }
+                Err(error) => Err(error),
+            },
         };
         match entrant {
             Ok(entrant) => entrants.push(entrant),
@@ -89,7 +103,7 @@ pub(crate) fn prepare(folders: &Folders, only: &[Which], before: Option<&Path>, 
         }
     }
     let wrapping = Wrapping { bobbinet: folders.binaries.join("bobbinet"), program };
-    Ok(Prepared { entrants, wrapped, wrapping, missing })
+    Ok(Prepared { entrants, wrapped, wrapping, rmcp, missing })
 }
 
 /// A server and what it takes part in.
@@ -137,6 +151,7 @@ fn echo_by(name: &'static str, title: &str, flags: &[&str], program: PathBuf) ->
         token: Token::Printed,
         ready: READY,
         below: "",
+        has_card: true,
         tls: None,
     }
 }
@@ -150,6 +165,7 @@ fn floor_memory(program: &Path) -> Entrant {
         token: Token::None,
         ready: CARD,
         below: "",
+        has_card: true,
         tls: None,
     };
     Entrant { recipe, measures: Measure::COMMON, gets: true, fill: None, is_ours: false, is_timed: true }
@@ -164,6 +180,7 @@ fn floor_sled(program: &Path) -> Entrant {
         token: Token::None,
         ready: CARD,
         below: "",
+        has_card: true,
         tls: None,
     };
     Entrant { recipe, measures: Measure::COMMON, gets: false, fill: None, is_ours: false, is_timed: true }

@@ -7,8 +7,10 @@ mod alone;
 mod asker;
 mod callers;
 mod commits;
+mod doors;
 mod entrants;
 mod events;
+mod fleet;
 mod floor;
 mod grpc;
 mod http;
@@ -185,10 +187,10 @@ impl Run {
         let place = Place { cores: Cores::choose()?, folder: data };
         // Before the runtime: all that this thread starts stays there.
         Cores::pin(place.cores.load)?;
-        let Prepared { entrants, wrapped, wrapping, missing } = prepared;
+        let Prepared { entrants, wrapped, wrapping, rmcp, missing } = prepared;
         let servers = entrants.iter().map(|one| (one.recipe.name, one.recipe.title.clone())).collect();
         let findings = Findings { problems: missing, ..Findings::default() };
-        let mut suite = Suite { settings, place, entrants, wrapped, wrapping, findings };
+        let mut suite = Suite { settings, place, entrants, wrapped, wrapping, rmcp, findings };
         let begin = Instant::now();
         let finished = single_threaded()?.block_on(async {
             let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

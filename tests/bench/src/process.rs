@@ -32,6 +32,22 @@ pub(crate) fn resident(pids: &[u32]) -> u64 {
     pids.iter().filter_map(of_one).sum()
 }
 
+/// The memory of these processes in bytes, where what several processes share counts by shares (PSS).
+pub(crate) fn proportional(pids: &[u32]) -> u64 {
+    let of_one = |pid: &u32| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+        Some(kibibytes << 10)
+    };
+    pids.iter().filter_map(of_one).sum()
+}
+
+/// Those that a process has started itself and that have not ended.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    tree(parent).into_iter().filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent)).collect()
+}
+
 /// A process and all below it.
 pub(crate) fn tree(root: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
@@ -107,6 +123,6 @@ mod tests {
     fn a_process_is_in_its_own_tree_and_holds_memory() {
         let pid = std::process::id();
         assert!(tree(pid).contains(&pid));
-        assert!(resident(&[pid]) > 1 << 20);
+        assert!(resident(&[pid]) > 1 << 20 && proportional(&[pid]) > 1 << 18);
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     callers,
+    fleet::Fleet,
     machine::Machine,
     measure::{MANY, Measure},
     sample::{Sample, Spread, megabytes},
@@ -39,8 +40,10 @@ impl Report {
         self.callers(&mut out);
         self.webhooks(&mut out);
         self.tool_calls(&mut out);
+        self.doors(&mut out);
         self.lists(&mut out);
         self.starts_and_memory(&mut out);
+        self.fleets(&mut out);
         self.verdicts(&mut out);
         out
     }
@@ -150,9 +153,14 @@ impl Report {
     }
 
     fn tool_calls(&self, out: &mut String) {
-        let Findings { wrapped, direct, wrapped_commits, .. } = &self.findings;
+        let Findings { wrapped, wrapped_in_memory, direct, wrapped_commits, .. } = &self.findings;
         let mut rows = vec![words(["calls at a time", "", "a second", "p50 ms", "p99 ms", "server µs"])];
-        for (who, samples) in [("direct rmcp", direct), ("through bobbinet", wrapped)] {
+        let who = [
+            ("direct rmcp", direct),
+            ("through bobbinet, data in memory", wrapped_in_memory),
+            ("through bobbinet", wrapped),
+        ];
+        for (who, samples) in who {
             for (calls, samples) in samples {
                 let of = |number: &dyn Fn(&Sample) -> Option<f64>, digits| {
                     cell(Spread::of(samples.iter().filter_map(number)), digits)
@@ -175,6 +183,13 @@ impl Report {
                 commits.usual, commits.least, commits.most, commits.tasks
             );
         }
+        if let Some(commits) = &self.findings.writing_commits {
+            let _ = writeln!(
+                out,
+                "Commits on the path of a call that may change something: {} ({}–{} of {} tasks).",
+                commits.usual, commits.least, commits.most, commits.tasks
+            );
+        }
         if let Some(commits) = &self.findings.echo_commits {
             let _ = writeln!(
                 out,
@@ -182,6 +197,43 @@ impl Report {
                 commits.usual, commits.least, commits.most, commits.tasks
             );
         }
+    }
+
+    fn doors(&self, out: &mut String) {
+        let mut rows = vec![words(["calls at a time", "", "a second", "p50 ms", "p99 ms", "server µs", "load"])];
+        for ((door, calls), samples) in &self.findings.doors {
+            let of = |number: &dyn Fn(&Sample) -> Option<f64>, digits| {
+                cell(Spread::of(samples.iter().filter_map(number)), digits)
+            };
+            rows.push(vec![
+                calls.to_string(),
+                door.to_string(),
+                of(&|sample| Some(sample.per_second), 0),
+                of(&|sample| sample.latency.map(|quantiles| quantiles.p50), 3),
+                of(&|sample| sample.latency.map(|quantiles| quantiles.p99), 3),
+                of(&|sample| Some(sample.server_micros), 1),
+                of(&|sample| Some(sample.load_share), 2),
+            ]);
+        }
+        table(out, "A tool call over MCP 2026-07-28 (a node's time includes its MCP server's)", &rows);
+    }
+
+    fn fleets(&self, out: &mut String) {
+        let fleets = &self.findings.fleets;
+        let of = |number: &dyn Fn(&Fleet) -> f64, digits| cell(Spread::of(fleets.iter().map(number)), digits);
+        if fleets.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "\nA node with ten MCP servers: {} ms from its start to listening, {} ms until all are ready. For each idle one: {} MB of the node, \
+             {} MB of what hides the node's files from it, {} MB of the server itself (PSS).",
+            of(&|fleet| fleet.listening_millis, 1),
+            of(&|fleet| fleet.ready_millis, 1),
+            of(&|fleet| megabytes(fleet.node_bytes), 2),
+            of(&|fleet| megabytes(fleet.shim_bytes), 2),
+            of(&|fleet| megabytes(fleet.server_bytes), 2),
+        );
     }
 
     fn lists(&self, out: &mut String) {

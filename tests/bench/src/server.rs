@@ -57,6 +57,8 @@ pub(crate) struct Recipe {
     pub(crate) ready: &'static str,
     /// Where the agent is below the URL that is printed.
     pub(crate) below: &'static str,
+    /// Whether a card there says what it is asked at; if not, it is asked there itself.
+    pub(crate) has_card: bool,
     /// Who believes its certificate; `None`: it has none.
     pub(crate) tls: Option<Believer>,
 }
@@ -100,6 +102,8 @@ pub(crate) struct Server {
     pub(crate) endpoint: Endpoint,
     /// The agent's, as tokens have it.
     url: String,
+    /// From just before the start of its process until it says that it listens.
+    pub(crate) listening_after: Duration,
     /// From just before the start of its process to the first sign that it is ready.
     pub(crate) ready_after: Duration,
     /// Its data folder, if it has one.
@@ -135,6 +139,7 @@ impl Server {
         let stdout = child.stdout.take().expect("its output was asked for");
         let mut lines = BufReader::new(stdout).lines();
         let root = listening(&mut lines).await?;
+        let listening_after = begin.elapsed();
         let url = format!("{root}{}", recipe.below);
         let mut endpoint = Endpoint {
             address: address_in(&root)?,
@@ -151,10 +156,13 @@ impl Server {
             Token::Printed => Shown::This(printed(&mut lines).await?),
             Token::Minted(program, arguments) => Shown::This(minted(program, arguments, &url, folder).await?),
         };
-        find_path(&mut endpoint, &format!("{}{CARD}", recipe.below)).await?;
+        match recipe.has_card {
+            true => find_path(&mut endpoint, &format!("{}{CARD}", recipe.below)).await?,
+            false => recipe.below.clone_into(&mut endpoint.path),
+        }
         let mut output = JoinSet::new();
         output.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, pid, endpoint, url, ready_after, data, _output: output })
+        Ok(Self { child, pid, endpoint, url, listening_after, ready_after, data, _output: output })
     }
 
     /// The agent's URL, as tokens have it.

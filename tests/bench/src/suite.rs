@@ -9,7 +9,9 @@ use crate::{
     a2a::{Endpoint, PAGE_SIZE, Saying},
     callers::{Callers, Way},
     commits::{self, Commits},
+    doors::{Door, Doors},
     entrants::{Entrant, Which},
+    fleet::{self, Fleet},
     floor::{Synced, measure_sync},
     grpc,
     load::{self, Shape, Work},
@@ -17,7 +19,7 @@ use crate::{
     measure::{Binding, Measure},
     process::{self, Cores},
     sample::Sample,
-    server::{Place, Server},
+    server::{Place, Recipe, Server},
     webhooks::{Crowd, Delivered, Webhooks},
     wrapping::Wrapping,
 };
@@ -27,6 +29,15 @@ const RECENT: usize = 1_000;
 
 /// How long a server rests before its memory is looked at.
 const REST: Duration = Duration::from_millis(500);
+
+/// A folder on a file system in memory, if there is one.
+fn memory_folder() -> Result<Option<tempfile::TempDir>> {
+    let memory = std::path::Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => Ok(Some(tempfile::tempdir_in(memory).context("making a folder in memory")?)),
+        false => Ok(None),
+    }
+}
 
 /// How thorough it is.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -87,6 +98,14 @@ pub(crate) struct Findings {
     /// `GetTask` by callers who are known in different ways.
     pub(crate) callers: BTreeMap<Way, Vec<Sample>>,
     pub(crate) webhooks: BTreeMap<Crowd, Vec<Delivered>>,
+    /// A tool call through Bobbinet with its data folder in memory, by calls at a time.
+    pub(crate) wrapped_in_memory: BTreeMap<usize, Vec<Sample>>,
+    /// Of a call that may change something.
+    pub(crate) writing_commits: Option<Commits>,
+    /// A tool call over MCP, by where it is made and calls at a time.
+    #[serde(serialize_with = "by_door")]
+    pub(crate) doors: BTreeMap<(Door, usize), Vec<Sample>>,
+    pub(crate) fleets: Vec<Fleet>,
     /// What went wrong.
     pub(crate) problems: Vec<String>,
 }
@@ -98,6 +117,13 @@ fn by_name<S: serde::Serializer>(
     serializer.collect_map(rounds.iter().map(|((server, measure), samples)| (format!("{server}: {measure}"), samples)))
 }
 
+fn by_door<S: serde::Serializer>(
+    doors: &BTreeMap<(Door, usize), Vec<Sample>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(doors.iter().map(|((door, calls), samples)| (format!("{door}, {calls}"), samples)))
+}
+
 /// All that is measured, as far as it is asked for.
 #[derive(Debug)]
 pub(crate) struct Suite {
@@ -107,6 +133,8 @@ pub(crate) struct Suite {
     /// What is measured around our MCP server.
     pub(crate) wrapped: Vec<Which>,
     pub(crate) wrapping: Wrapping,
+    /// A server on the official SDK of MCP, if doors are measured.
+    pub(crate) rmcp: Option<Recipe>,
     pub(crate) findings: Findings,
 }
 
@@ -120,6 +148,10 @@ impl Suite {
         let webhooks = match self.around(Which::Webhooks) {
             Some(wrapping) => self.begun(Webhooks::begin(wrapping, &self.place.folder.clone()).await),
             None => None,
+        };
+        let doors = match (self.around(Which::Doors), self.rmcp.clone()) {
+            (Some(wrapping), Some(rmcp)) => self.begun(Doors::begin(wrapping, rmcp, &self.place.folder.clone())),
+            (None | Some(_), _) => None,
         };
         for round in 0..self.settings.rounds {
             self.sync();
@@ -139,6 +171,15 @@ impl Suite {
             if let Some(webhooks) = &webhooks {
                 let found = self.crowds(webhooks, round).await;
                 self.note(found, "measuring webhooks");
+            }
+            if let Some(doors) = &doors {
+                let found = self.calls_at(doors, round).await;
+                self.note(found, "measuring doors");
+            }
+            if let Some(wrapping) = self.around(Which::Fleet) {
+                let found = fleet::measure(&wrapping, &self.place).await;
+                let found = found.map(|fleet| self.findings.fleets.push(fleet));
+                self.note(found, "measuring a node with many servers");
             }
         }
         for entrant in self.entrants.clone() {
@@ -247,6 +288,47 @@ impl Suite {
             if let (None, Some(data)) = (&self.findings.wrapped_commits, data) {
                 self.findings.wrapped_commits = Some(commits::count(data.path()).await?);
             }
+        }
+        self.tool_calls_in_memory(&wrapping, round).await?;
+        if self.findings.writing_commits.is_none() {
+            self.findings.writing_commits = self.commits_of_writes(&wrapping).await?;
+        }
+        Ok(())
+    }
+
+    /// The same with the data folder on a file system in memory: what the wrap costs beside the disk.
+    async fn tool_calls_in_memory(&mut self, wrapping: &Wrapping, round: usize) -> Result<()> {
+        let Some(folder) = memory_folder()? else { return Ok(()) };
+        let place = Place { folder: folder.path().to_owned(), ..self.place.clone() };
+        let recipe = wrapping.agent("in-memory", "the same with its data in memory", &[]);
+        for calls in [1, 16] {
+            let server = Server::start(&recipe, &place).await?;
+            let shape = self.settings.shape(calls);
+            let sample = load::measure(&server.endpoint, server.pid, &Work::Send(Saying::Call), shape).await?;
+            self.tell(round, recipe.name, &format!("tool call, {calls}"), &sample);
+            self.findings.wrapped_in_memory.entry(calls).or_default().push(sample);
+            server.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// How many commits a call takes of which nobody knows what it changes.
+    async fn commits_of_writes(&mut self, wrapping: &Wrapping) -> Result<Option<Commits>> {
+        let server =
+            Server::start(&wrapping.unknown_agent("writing", "a tool that may change something"), &self.place).await?;
+        // One after the other: one that waits for others is kept once more.
+        load::measure(&server.endpoint, server.pid, &Work::Send(Saying::Call), self.settings.shape(1)).await?;
+        match server.stop().await? {
+            Some(data) => commits::count(data.path()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn calls_at(&mut self, doors: &Doors, round: usize) -> Result<()> {
+        let settings = self.settings;
+        for ((door, calls), sample) in doors.round(&self.place, |calls| settings.shape(calls)).await? {
+            self.tell(round, "doors", &format!("{door}, {calls}"), &sample);
+            self.findings.doors.entry((door, calls)).or_default().push(sample);
         }
         Ok(())
     }

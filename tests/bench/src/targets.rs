@@ -93,10 +93,19 @@ fn tool_calls(findings: &Findings, verdicts: &mut Vec<Verdict>) {
         "commits",
         commits,
     ));
+    let commits = findings.writing_commits.map(|commits| commits.usual as f64);
+    verdicts.push(Verdict::at_most("one that may change something: commits on its path", 2.0, "commits", commits));
     let p50 = |samples: Option<&Vec<Sample>>| {
         let of_each = samples.into_iter().flatten().filter_map(|sample| Some(sample.latency?.p50));
         Spread::of(of_each).map(|spread| spread.median)
     };
+    let in_memory = p50(findings.wrapped_in_memory.get(&1)).zip(p50(findings.direct.get(&1)));
+    verdicts.push(Verdict::at_most(
+        "a wrapped tool call beyond a direct one, data in memory, p50",
+        0.150,
+        "ms",
+        in_memory.map(|(wrapped, direct)| wrapped - direct),
+    ));
     let both = p50(findings.wrapped.get(&1)).zip(p50(findings.direct.get(&1)));
     let difference = both.map(|(wrapped, direct)| format!("{:.3} ms", wrapped - direct));
     verdicts.push(Verdict::reported("a wrapped tool call beyond a direct one, p50", "reported", difference));

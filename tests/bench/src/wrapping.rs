@@ -7,10 +7,13 @@ use anyhow::Result;
 use crate::server::{DATA, READY, Recipe, Server, Token, URL};
 
 /// Its agent's name.
-const NAME: &str = "bench";
+pub(crate) const NAME: &str = "bench";
 
 /// Where a whole node has that agent.
 const BELOW: &str = "/agents/bench";
+
+/// Where a whole node has its MCP server.
+const DOOR: &str = "/mcp";
 
 /// What wraps, and what is wrapped.
 #[derive(Clone, Debug)]
@@ -23,7 +26,16 @@ pub(crate) struct Wrapping {
 impl Wrapping {
     /// `bobbinet agent` with these flags beside the usual ones.
     pub(crate) fn agent(&self, name: &'static str, title: &str, flags: &[String]) -> Recipe {
-        let usual = ["agent", "--name", NAME, "--listen", "127.0.0.1:0", "--data-dir", DATA, "--trust-hints"];
+        self.one(name, title, &[&words(&["--trust-hints"]), flags].concat())
+    }
+
+    /// The same, of whose tool nobody knows what it changes.
+    pub(crate) fn unknown_agent(&self, name: &'static str, title: &str) -> Recipe {
+        self.one(name, title, &[])
+    }
+
+    fn one(&self, name: &'static str, title: &str, flags: &[String]) -> Recipe {
+        let usual = ["agent", "--name", NAME, "--listen", "127.0.0.1:0", "--data-dir", DATA];
         let mut arguments = words(&usual);
         arguments.extend_from_slice(flags);
         arguments.extend([words(&["--"]), self.server()].concat());
@@ -35,6 +47,21 @@ impl Wrapping {
         let file = configuration.display().to_string();
         let arguments = words(&["up", &file, "--listen", "127.0.0.1:0", "--data-dir", DATA]);
         self.recipe(name, title, arguments, BELOW)
+    }
+
+    /// The same, asked at its `/mcp`.
+    pub(crate) fn door(&self, name: &'static str, title: &str, configuration: &Path) -> Recipe {
+        Recipe { below: DOOR, has_card: false, ..self.up(name, title, configuration) }
+    }
+
+    /// A configuration with so many agents like it, in YAML. The first has its name.
+    pub(crate) fn agent_lines(&self, count: usize) -> String {
+        let command = serde_json::Value::from(self.server());
+        let agent = |number: usize| match number {
+            0 => format!("  {NAME}: {{ mcp: {{ command: {command} }} }}\n"),
+            _ => format!("  {NAME}{number}: {{ mcp: {{ command: {command} }} }}\n"),
+        };
+        ["agents:\n".to_owned()].into_iter().chain((0..count).map(agent)).collect()
     }
 
     /// The agent in a configuration, in YAML.
@@ -69,6 +96,7 @@ impl Wrapping {
             token: Token::Minted(self.bobbinet.clone(), mint),
             ready: READY,
             below,
+            has_card: true,
             tls: None,
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::server::{CARD, Recipe, Token};
+use crate::server::{CARD, READY, Recipe, Token};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -46,11 +46,7 @@ impl Folders {
 /// The official Rust SDK, in memory.
 pub(crate) fn rust(folders: &Folders) -> Result<Recipe> {
     let (source, cache) = (folders.source("rust"), folders.cache("rust"));
-    let manifest = source.join("Cargo.toml");
-    let mut build = Command::new(cargo());
-    // Of its own folder, so that neither the workspace's lock file nor its settings are in play.
-    build.current_dir(&source).args(["build", "--release", "--locked", "--manifest-path"]).arg(manifest);
-    run(build.arg("--target-dir").arg(&cache))?;
+    cargo_build(&source, &cache)?;
     Ok(Recipe {
         name: "rust",
         title: format!(
@@ -62,8 +58,36 @@ pub(crate) fn rust(folders: &Folders) -> Result<Recipe> {
         token: Token::None,
         ready: CARD,
         below: "",
+        has_card: true,
         tls: None,
     })
+}
+
+/// The tool on the official Rust SDK of MCP, over streamable HTTP.
+pub(crate) fn rmcp(folders: &Folders) -> Result<Recipe> {
+    let (source, cache) = (folders.source("rmcp"), folders.cache("rmcp"));
+    cargo_build(&source, &cache)?;
+    Ok(Recipe {
+        name: "rmcp",
+        title: format!("rmcp {} over streamable HTTP", pinned(&source.join("Cargo.toml"), "rmcp", "version = \"=")?),
+        program: cache.join("release/echo-on-rmcp"),
+        arguments: Vec::new(),
+        token: Token::None,
+        ready: READY,
+        below: "/mcp",
+        has_card: false,
+        tls: None,
+    })
+}
+
+/// Builds a yardstick in Rust: of its own folder, so that neither the workspace's lock file nor its settings are in play.
+fn cargo_build(source: &Path, cache: &Path) -> Result<()> {
+    let mut build = Command::new(cargo());
+    build
+        .current_dir(source)
+        .args(["build", "--release", "--locked", "--manifest-path"])
+        .arg(source.join("Cargo.toml"));
+    run(build.arg("--target-dir").arg(cache))
 }
 
 /// The official Python SDK, in memory, under uvicorn with its quick parser and loop.
@@ -85,6 +109,7 @@ pub(crate) fn python(folders: &Folders) -> Result<Recipe> {
         token: Token::None,
         ready: CARD,
         below: "",
+        has_card: true,
         tls: None,
     })
 }
@@ -110,6 +135,7 @@ pub(crate) fn node(folders: &Folders) -> Result<Recipe> {
         token: Token::None,
         ready: CARD,
         below: "",
+        has_card: true,
         tls: None,
     })
 }
@@ -180,6 +206,7 @@ mod tests {
             pinned(&folders.source(folder).join(file), package, before).unwrap()
         };
         assert_eq!(check("rust", "Cargo.toml", "a2a-server-lf", "version = \"="), "0.5.3");
+        assert_eq!(check("rmcp", "Cargo.toml", "rmcp", "version = \"="), "3.9.0");
         assert_eq!(check("python", "requirements.txt", "a2a-sdk[", "=="), "1.3.0");
         assert_eq!(check("node", "package.json", "@a2a-js/sdk", ": \""), "1.0.1");
     }

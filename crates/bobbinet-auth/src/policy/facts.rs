@@ -86,9 +86,12 @@ impl<'a> Facts<'a> {
             Action::Call(_, call) | Action::Plan(_, call) => call.arguments.as_ref(),
             Action::Publish(event) => Some(event),
             Action::Listen => return None,
-            Action::Send(_) | Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => {
-                return None;
-            }
+            Action::Send(_)
+            | Action::Get(_)
+            | Action::List(_)
+            | Action::Cancel(_)
+            | Action::Subscribe(_)
+            | Action::Upload(_) => return None,
         };
         let read = || match arguments {
             Some(arguments) => members(arguments, self.wanted),
@@ -129,7 +132,8 @@ impl VariableResolver for FactsOf<'_> {
                 | Action::Get(_)
                 | Action::List(_)
                 | Action::Cancel(_)
-                | Action::Subscribe(_) => None,
+                | Action::Subscribe(_)
+                | Action::Upload(_) => None,
             },
             "arguments" => self.facts.arguments().map(CowVal::Borrowed),
             "caller.principal" => text(caller.principal.as_str()),

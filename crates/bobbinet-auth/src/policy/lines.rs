@@ -8,7 +8,7 @@
 //! | `caller.claims` | all that the token says |
 //! | `caller.scopes`, `.chain` | lists of texts |
 //! | `agent` | the agent's name; an event has none, and it is not known then |
-//! | `operation` | `send`, `call`, `get`, `list`, `cancel` or `subscribe`; of events `events.publish` and `events.listen` |
+//! | `operation` | `send`, `call`, `get`, `list`, `cancel`, `subscribe` or `upload`; of events `events.publish` and `events.listen` |
 //! | `skill` | what is to be called; `null` if the agent has no skills; not known but of a call |
 //! | `arguments` | of the call; the attributes and data of an event |
 //!
@@ -164,7 +164,7 @@ pub(super) fn suggestion(caller: &Caller, action: Action<'_>) -> String {
             Some(skill) => format!("{principal} && skill == {}", literal(skill.as_str())),
             None => principal,
         },
-        Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) => {
+        Action::Get(_) | Action::List(_) | Action::Cancel(_) | Action::Subscribe(_) | Action::Upload(_) => {
             format!("{principal} && operation == '{}'", action.operation())
         }
         Action::Listen => format!("{principal} && operation == '{}'", action.operation()),

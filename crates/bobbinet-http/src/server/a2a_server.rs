@@ -5,13 +5,13 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use axum::Router;
-use bobbinet_auth::{KeyRing, Verifier};
+use bobbinet_auth::{KeyRing, KeysError, SealingKey, Verifier};
 use bobbinet_core::AgentName;
 use bobbinet_gateway::{Gateway, START_WAIT_MAX};
 use bobbinet_wire::interface::CardForm;
@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     cards::{Cards, Told},
     forwarded,
+    logins::Logins,
     tls::Tls,
     unsent::Unsent,
 };
@@ -124,6 +125,7 @@ pub struct Server {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) grpc: Option<OtherBinding>,
     pub(super) mcp: Option<OtherBinding>,
+    pub(super) logins: OnceLock<Arc<dyn Logins>>,
     /// What goes on beside the connections, until [`super::serve`] returns.
     pub(super) work: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -197,6 +199,7 @@ impl Server {
             tls,
             grpc: setup.grpc,
             mcp: setup.mcp,
+            logins: OnceLock::new(),
             work: TaskTracker::new(),
             gateway: setup.gateway,
             keys: setup.keys,
@@ -216,6 +219,11 @@ impl Server {
             is_retired: AtomicBool::new(false),
             begun: Instant::now(),
         }))
+    }
+
+    /// Lets browsers come back from logins elsewhere. The first word counts.
+    pub fn take_logins(&self, logins: Arc<dyn Logins>) {
+        let _ = self.logins.set(logins);
     }
 
     /// Says from now on that the node is not ready, and works all the same: those who route to it turn away before it stops.
@@ -269,6 +277,14 @@ impl Server {
     /// The URLs that a token for what is at this path of the node may name, such as `/mcp`.
     pub fn audiences_at(&self, path: &str) -> Vec<String> {
         self.origins.iter().flat_map(|origin| [format!("{origin}{path}"), format!("{origin}{path}/")]).collect()
+    }
+
+    /// What seals texts that another process of this node is to read.
+    ///
+    /// # Errors
+    /// If the folder of the node's keys cannot be used.
+    pub fn sealing_key(&self) -> Result<SealingKey, KeysError> {
+        self.keys.sealing_key()
     }
 
     /// The agent of this name, also one that is only known by the tasks that it has left.
@@ -375,7 +391,7 @@ fn checked_origin(text: &str) -> Result<HeaderValue, SetupError> {
 
 /// Where the node can be reached: as configured, on this machine by its address and, on loopback, by name, and, where it listens
 /// at every address, by those that are known.
-fn origins(
+pub(super) fn origins(
     public_url: Option<&str>,
     (scheme, default_port): (&str, u16),
     listen: SocketAddr,

@@ -56,7 +56,7 @@ async fn collect(body: &mut Body, length_max: usize) -> Result<Bytes, BodyFault>
 }
 
 /// The next piece of data; trailers are none.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, BodyFault> {
+pub(super) async fn next(body: &mut Body) -> Result<Option<Bytes>, BodyFault> {
     loop {
         match body.frame().await {
             Some(Ok(frame)) => {

@@ -5,19 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{body::Body, extract::Request, response::Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bobbinet_auth::Rejected;
 use bobbinet_core::{Caller, CloudEvent, CloudEventFault, Json, cloud_event::HOPS};
 use bobbinet_engine::EngineError;
-use bobbinet_gateway::{Full, GatewayError};
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use bobbinet_gateway::GatewayError;
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde_json::{Map, Value, json};
 
-use super::{
-    a2a_server::Server,
-    answer, auth,
-    body::{self, BodyFault},
-    receive,
-};
+use super::{a2a_server::Server, answer, auth, body, problem::Problem, receive};
 
 /// The media types of the structured mode and of the batched one (CloudEvents JSON format, sections 3 and 4).
 const EVENT: &str = "application/cloudevents+json";
@@ -31,47 +25,6 @@ const PREFIX: &str = "ce-";
 
 /// Events of one batch.
 const BATCH_MAX: usize = 256;
-
-/// Why events were not taken.
-#[derive(Debug)]
-struct Problem {
-    status: StatusCode,
-    reason: &'static str,
-    detail: String,
-    /// Whether it may come again later.
-    is_passing: bool,
-}
-
-impl Problem {
-    fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, reason, detail: detail.into(), is_passing: false }
-    }
-
-    fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "INVALID_EVENT", detail)
-    }
-
-    fn passing(self) -> Self {
-        Self { is_passing: true, ..self }
-    }
-
-    fn response(self, server: &Server) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "reason": self.reason,
-            "detail": self.detail,
-        });
-        let mut response = answer::json(self.status, body.to_string());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.is_passing {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(server.limits.retry_after_secs()));
-        }
-        response
-    }
-}
 
 impl From<CloudEventFault> for Problem {
     fn from(fault: CloudEventFault) -> Self {
@@ -115,28 +68,6 @@ impl From<GatewayError> for Problem {
     }
 }
 
-impl From<Full> for Problem {
-    fn from(full: Full) -> Self {
-        let (status, reason, what) = match full {
-            Full::Node(what) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", what),
-            Full::Caller(what) => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", what),
-        };
-        Self::new(status, reason, format!("a limit is reached: {what}")).passing()
-    }
-}
-
-impl From<BodyFault> for Problem {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::Large => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "the body is larger than body_max")
-            }
-            BodyFault::Slow => Self::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", "the body took too long"),
-            BodyFault::Broken => Self::malformed("the body could not be read"),
-        }
-    }
-}
-
 /// Answers `POST /events`.
 pub(super) async fn answer(server: &Arc<Server>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
@@ -144,11 +75,7 @@ pub(super) async fn answer(server: &Arc<Server>, request: Request) -> Response {
     let caller = match auth::caller_at(server, &server.events_audiences, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(rejected) => {
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", Rejected::PUBLIC);
-            let mut response = problem.response(server);
-            let challenge = HeaderValue::from_static(rejected.challenge());
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            return body::refused(&body, response);
+            return body::refused(&body, Problem::unauthenticated(server, &rejected));
         }
     };
     match answer_to(server, &caller, &parts, &mut body).await {
@@ -252,7 +179,7 @@ fn binary(headers: &HeaderMap, media_type: Option<&str>, bare: Option<&str>, bod
 }
 
 /// An attribute's value in a header: a quoted string is opened, then `%20` and the like are read once (HTTP binding, section 3.1.3.2).
-fn decoded(value: &[u8]) -> Option<String> {
+pub(super) fn decoded(value: &[u8]) -> Option<String> {
     let is_quoted = value.len() >= 2 && value.starts_with(b"\"") && value.ends_with(b"\"");
     let mut bytes = if is_quoted { value[1..value.len() - 1].iter() } else { value.iter() };
     let mut out = Vec::with_capacity(value.len());

@@ -15,9 +15,9 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{
     a2a_server::{Mount, Mounted, Server},
-    answer, card,
+    answer, blobs, card,
     cards::JWKS_PATH,
-    catalog, events,
+    catalog, events, login_pages, logins,
     owner::{self, Asked},
     probe, rest, rpc,
 };
@@ -40,6 +40,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(JWKS_PATH, get(keys))
         .route("/.well-known/ai-catalog.json", get(catalog::ai))
         .route("/.well-known/api-catalog", get(catalog::api))
+        .route(logins::CALLBACK_PATH, get(login_pages::come_back))
+        .route(logins::CLIENT_PATH, get(login_pages::client))
         .route("/events", post(publish))
         .route("/events/", post(publish));
     let router = match &server.mount {
@@ -79,6 +81,9 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         "www-authenticate",
         "retry-after",
         "etag",
+        "content-range",
+        "content-disposition",
+        "location",
         "allow",
         "link",
         "mcp-session-id",
@@ -122,6 +127,11 @@ fn agent(router: Router<Arc<Server>>, base: &str) -> Router<Arc<Server>> {
         .route(&format!("{base}/"), post(call))
         .route(&format!("{base}/skills/{{skill}}"), post(call))
         .route(&format!("{base}/skills/{{skill}}/"), post(call))
+        // Not of A2A: what is too large for a task, or for a message.
+        .route(&format!("{base}/tasks/{{task}}/blobs/{{hash}}"), get(show_blob))
+        .route(&format!("{base}/blobs"), post(upload))
+        .route(&format!("{base}/blobs/"), post(upload))
+        .route(&format!("{base}/blobs/{{upload}}"), get(show_upload).delete(drop_upload))
         // Not of A2A: for the node's owner.
         .route(&format!("{base}/bobbinet/tasks/{{task}}"), get(show_task))
         .route(&format!("{base}/bobbinet/tasks/{{task}}/tree"), get(show_tree))
@@ -202,6 +212,36 @@ async fn show_tree(State(server): State<Arc<Server>>, path: RawPathParams, reque
     let (parts, _) = request.into_parts();
     match (known_at(&server, &path), named(&path, "task")) {
         (Some(agent), Some(task)) => owner::answer(&server, agent, Asked::Tree(task), &parts).await,
+        (Some(_) | None, _) => not_found().await,
+    }
+}
+
+async fn show_blob(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    match (known_at(&server, &path), named(&path, "task"), named(&path, "hash")) {
+        (Some(agent), Some(task), Some(hash)) => {
+            blobs::show(&server, agent, blobs::Asked::OfTask(task, hash), request).await
+        }
+        (Some(_) | None, _, _) => not_found().await,
+    }
+}
+
+async fn upload(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    match agent_at(&server, &path) {
+        Some(agent) => blobs::upload(&server, agent, request).await,
+        None => not_found().await,
+    }
+}
+
+async fn show_upload(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    match (known_at(&server, &path), named(&path, "upload")) {
+        (Some(agent), Some(id)) => blobs::show(&server, agent, blobs::Asked::Upload(id), request).await,
+        (Some(_) | None, _) => not_found().await,
+    }
+}
+
+async fn drop_upload(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    match (known_at(&server, &path), named(&path, "upload")) {
+        (Some(agent), Some(id)) => blobs::remove(&server, agent, id, request).await,
         (Some(_) | None, _) => not_found().await,
     }
 }

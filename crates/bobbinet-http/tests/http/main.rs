@@ -3,6 +3,7 @@
 
 mod bad_requests;
 mod bindings;
+mod blobs;
 mod callers;
 mod cards;
 mod client;
@@ -16,6 +17,7 @@ mod http2;
 mod jwks;
 mod large;
 mod limits;
+mod logins;
 mod methods;
 mod node;
 mod older;

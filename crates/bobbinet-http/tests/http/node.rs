@@ -7,15 +7,18 @@ use bobbinet_auth::{
     VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
-use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
+use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv, TaskBlobs};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
+use bobbinet_http::{HttpBlobUrls, HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
 use bobbinet_outbound::{
     Guard, Origin, OutboundLimits,
     sse::{SseEvent, SseParser},
 };
 use bobbinet_push::{Webhooks, WebhooksSetup};
-use bobbinet_store::{MemoryStore, Store};
+use bobbinet_store::{
+    MemoryStore, Store,
+    blobs::{BlobLimits, Blobs},
+};
 use bobbinet_wire::interface::CardForm;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -116,16 +119,20 @@ impl Node {
         let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> =
             BTreeMap::from([(name("worker"), worker.clone() as Arc<dyn Agent>)]);
         agents.extend(form.has_other.then(|| (name("other"), Arc::new(Worker::new()) as Arc<dyn Agent>)));
-        let engine = Engine::open(Setup {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mount = if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName };
+        let scheme = if form.tls.is_some() { "https" } else { "http" };
+        let urls = HttpBlobUrls::new((form.public_url, scheme), (address, &[]), mount.clone());
+        let setup = Setup {
             store: form.store,
             agents,
             env: Arc::new(SystemEnv),
             limits: Limits::default(),
             authorizer: Arc::new(AllowAll),
-        });
-        let engine = engine.await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        };
+        let blobs = TaskBlobs::new(Blobs::in_memory(BlobLimits::default()), Arc::new(urls));
+        let engine = Engine::open_with_blobs(setup, blobs).await.unwrap();
         let stop = CancellationToken::new();
         let policy = form.policy;
         let verifier = Verifier::new(VerifierConfig::default(), vec![Issuer::node(keys.clone())])
@@ -151,7 +158,7 @@ impl Node {
             gateway: gateway.clone(),
             keys: keys.clone(),
             verifier: verifier.clone(),
-            mount: if form.is_root { Mount::Root(name("worker")) } else { Mount::EachByName },
+            mount,
             listen: address,
             addresses: Vec::new(),
             proxies: form.proxies.iter().map(|text| text.parse().unwrap()).collect(),

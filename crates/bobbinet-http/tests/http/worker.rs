@@ -10,7 +10,8 @@ use bobbinet_core::{
     Artifact, ArtifactId, Call, Content, Description, Effect, Json, Message, Outcome, Part, Plan, Question,
     QuestionKind, Role, Skill, SkillId,
 };
-use bobbinet_engine::{Agent, Request, Run};
+use bobbinet_engine::{Agent, BlobKind, Request, Run};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -20,6 +21,8 @@ use tokio::sync::Semaphore;
 /// - `visit` asks its user to authorise something elsewhere, and echoes what is said then.
 /// - `reject` is refused.
 /// - `back` completes with the whole message, as the run sees it.
+/// - `keep TEXT` completes with the URL of TEXT, which it has kept beside its task.
+/// - `fetch URL` completes with what was uploaded there.
 /// - `panic` makes it panic when it plans.
 ///
 /// By the URL of the skill `shout`, any text is echoed in capitals.
@@ -84,6 +87,7 @@ impl Agent for Worker {
                 let words = vec![Part::text(words.collect::<Vec<_>>().join(" "))];
                 Plan::Say(Arc::new(Message::from_agent(request.question_id.clone(), words)))
             }
+            Some(word @ ("keep" | "fetch")) => call(json!({ "do": word, "text": words.collect::<Vec<_>>().join(" ") })),
             Some("back") => call(json!({ "do": "back" })),
             Some("panic") => panic!("as the message says"),
             Some("steps") => {
@@ -115,6 +119,18 @@ impl Agent for Worker {
         if arguments["do"] == "echo" {
             let text = arguments["text"].as_str().unwrap().to_owned();
             return Outcome::Completed { artifacts: vec![artifact(text)], message: None };
+        }
+        if arguments["do"] == "keep" {
+            let text = arguments["text"].as_str().unwrap().to_owned();
+            let kind = BlobKind { media_type: Some("text/html".into()), filename: Some("a b.html".into()) };
+            let kept = run.keep_blob(kind, [Bytes::from(text)].into_iter()).await.unwrap();
+            return Outcome::Completed { artifacts: vec![artifact(kept.url)], message: None };
+        }
+        if arguments["do"] == "fetch" {
+            let read = run.read_blob(arguments["text"].as_str().unwrap(), 1 << 20).await;
+            let told =
+                read.map(|(bytes, _)| String::from_utf8(bytes).unwrap()).unwrap_or_else(|error| error.to_string());
+            return Outcome::Completed { artifacts: vec![artifact(told)], message: None };
         }
         if arguments["do"] == "back" {
             return Outcome::Completed { artifacts: vec![artifact(run.message().text())], message: None };

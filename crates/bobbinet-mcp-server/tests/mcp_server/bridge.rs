@@ -1,9 +1,15 @@
-use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::Router;
 use bobbinet_auth::NODE_OWNER;
+use bobbinet_core::AgentName;
+use bobbinet_engine::Agent;
 use bobbinet_http::Server;
-use bobbinet_mcp_server::{McpServerLimits, NodeDoor, bridge, routes_with};
+use bobbinet_mcp_server::{McpServerLimits, NodeDoor, bridge, names::Naming, routes_with};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, duplex, split},
@@ -11,7 +17,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::host::{Node, PATIENCE, STATELESS, texts};
+use crate::{
+    desk::Shelf,
+    host::{Node, PATIENCE, STATELESS, texts},
+};
 
 /// A host that has started `bobbinet mcp`.
 struct Pipe {
@@ -60,7 +69,7 @@ impl Pipe {
 }
 
 fn one_session(server: Arc<Server>) -> Router {
-    routes_with(server, McpServerLimits { sessions_per_caller_max: 1, ..McpServerLimits::default() })
+    routes_with(server, McpServerLimits { sessions_per_caller_max: 1, ..McpServerLimits::default() }, Naming::default())
 }
 
 #[tokio::test]
@@ -135,4 +144,24 @@ async fn a_session_that_the_node_has_forgotten_is_begun_again() {
     node.open("2025-11-25", json!({})).await;
     let params = json!({"name": "desk__echo", "arguments": {"text": "hi"}});
     assert_eq!(texts(&pipe.ask(&json!(1), "tools/call", &params).await["result"]), ["hi"]);
+}
+
+#[tokio::test]
+async fn what_a_node_tells_by_itself_is_passed_on_until_the_host_goes() {
+    let shelf = Arc::new(Shelf::default());
+    let agents = BTreeMap::from([(AgentName::parse("shelf").unwrap(), shelf.clone() as Arc<dyn Agent>)]);
+    let node = Node::among(bobbinet_mcp_server::routes, agents).await;
+    let mut pipe = Pipe::new(&node);
+    pipe.open(&json!({})).await;
+    pipe.ask(&json!(1), "prompts/list", &json!({})).await;
+    // Long enough for the stream to be there.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    shelf.has_more.store(true, Ordering::SeqCst);
+    assert_eq!(pipe.next().await["method"], "notifications/prompts/list_changed");
+    let begun = tokio::time::Instant::now();
+    let Pipe { lines, input, mut running } = pipe;
+    drop((lines, input));
+    timeout(PATIENCE, running.join_next()).await.unwrap().unwrap().unwrap().unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(1_500), "nobody waits for what only listens");
+    node.stop().await;
 }

@@ -2,7 +2,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use axum::Router;
 use bobbinet_http::Server;
-use bobbinet_mcp_server::{McpServerLimits, routes_with};
+use bobbinet_mcp_server::{McpServerLimits, names::Naming, routes_with};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -43,7 +43,7 @@ async fn every_agent_is_listed_but_one_whose_server_is_gone() {
 }
 
 fn small_pages(server: Arc<Server>) -> Router {
-    routes_with(server, McpServerLimits { page_tools_max: 4, ..McpServerLimits::default() })
+    routes_with(server, McpServerLimits { page_tools_max: 4, ..McpServerLimits::default() }, Naming::default())
 }
 
 #[tokio::test]
@@ -134,8 +134,10 @@ async fn a_call_is_taken_back_by_its_id_and_its_task_stops() {
         let params = json!({"name": "desk__hang", "arguments": {}, "_meta": meta});
         let mut events = host.stream(&json!("it"), &params).await;
         timeout(PATIENCE, node.desk.hangs.notified()).await.unwrap();
-        let again = host.send(&host.request(&json!("it"), "tools/call", &params)).await;
-        assert_eq!(crate::host::last(again).await["error"]["code"], -32600, "an id is one call's");
+        let other = json!({"name": "desk__echo", "arguments": {"text": "mine"}});
+        let other = host.send(&host.request(&json!("it"), "tools/call", &other)).await;
+        let text = crate::host::last(other).await["result"]["content"][0]["text"].clone();
+        assert_eq!(text, "mine", "another agent on this session has its own answer to the same id");
         let note = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "it"}});
         assert_eq!(host.send(&note).await.status(), 202);
         assert_eq!(events.next().await, None, "what was taken back is not answered");

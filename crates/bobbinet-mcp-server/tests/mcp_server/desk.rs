@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use bobbinet_core::{
     Artifact, ArtifactId, Base64, Call, Content, Description, Effect, Fault, Json, Message, Outcome, Part, Plan,
     Question, QuestionKind, Skill, SkillId,
 };
-use bobbinet_engine::{Agent, Request, Run};
+use bobbinet_engine::{Agent, Offers, Request, Run};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -27,6 +27,17 @@ pub(crate) struct Desk {
 /// One without skills, which repeats what it is told.
 #[derive(Debug)]
 pub(crate) struct Talker;
+
+/// One with resources and prompts beside a tool, and another of it may be there under another name.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    /// Whether it has one more prompt.
+    pub(crate) has_more: AtomicBool,
+    /// Says that what is followed has changed.
+    pub(crate) changed: Notify,
+    /// How often one who followed was told to stop.
+    pub(crate) unfollowed: AtomicUsize,
+}
 
 /// One whose server is gone.
 #[derive(Debug)]
@@ -192,6 +203,100 @@ impl Agent for Talker {
 
     async fn run(&self, run: Run) -> Outcome {
         done(&format!("you said: {}", run.message().text()))
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[async_trait]
+impl Agent for Shelf {
+    fn describe(&self) -> Arc<Description> {
+        let none = json!({"type": "object"});
+        let follow = json!({"type": "boolean"});
+        let uri = json!({"type": "object", "properties": {"uri": {"type": "string"}, "follow": follow}});
+        let mut skills = vec![
+            skill("dust", Some(none.clone()), None, Effect::ReadOnly),
+            skill("resource:read", Some(uri), None, Effect::ReadOnly),
+            skill("prompt:review", Some(none.clone()), None, Effect::ReadOnly),
+        ];
+        if self.has_more.load(Ordering::SeqCst) {
+            skills.push(skill("prompt:more", Some(none), None, Effect::ReadOnly));
+        }
+        described("shelf", skills)
+    }
+
+    fn offers(&self) -> Arc<Offers> {
+        let json = |value: Value| Json::from(&value);
+        let prompt = |name: &str| {
+            let listed = json!({"name": name, "arguments": [{"name": "code", "required": true}]});
+            (SkillId::parse(&format!("prompt:{name}")).unwrap(), json(listed))
+        };
+        let mut prompts = vec![prompt("review")];
+        if self.has_more.load(Ordering::SeqCst) {
+            prompts.push(prompt("more"));
+        }
+        Arc::new(Offers {
+            reader: Some(SkillId::parse("resource:read").unwrap()),
+            resources: vec![json(json!({"uri": "book:1", "name": "one", "mimeType": "text/plain"}))],
+            templates: vec![json(json!({"uriTemplate": "book:{number}/page", "name": "page"}))],
+            beside: prompts.iter().map(|(skill, _)| skill.clone()).collect(),
+            prompts,
+        })
+    }
+
+    async fn complete(&self, params: &Json) -> Result<Json, Fault> {
+        Ok(Json::from(&json!({"values": [params.to_value()["ref"]["name"]]})))
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        call(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        64
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn run(&self, run: Run) -> Outcome {
+        let arguments = run.call().arguments.as_ref().unwrap().to_value();
+        let note = |value: Value| Some(Json::from(&value));
+        match run.call().skill.as_ref().unwrap().as_str() {
+            "resource:read" if arguments["follow"] == true => {
+                for count in 0.. {
+                    let id = ArtifactId::parse(&format!("read-{count}")).unwrap();
+                    run.add(Arc::new(Artifact::new(id, vec![Part::text("now")])), false, true).await.unwrap();
+                    tokio::select! {
+                        () = self.changed.notified() => {}
+                        () = run.canceled() => break,
+                    }
+                }
+                self.unfollowed.fetch_add(1, Ordering::SeqCst);
+                Outcome::Failed(Fault::new("canceled", "told to stop"))
+            }
+            "resource:read" => match arguments["uri"].as_str().unwrap() {
+                uri @ ("book:1" | "book:7/page") => {
+                    let part = Part::text(format!("{uri} of {}", run.task().agent));
+                    let part =
+                        Part { media_type: Some("text/plain".into()), metadata: note(json!({"uri": uri})), ..part };
+                    Outcome::Completed { artifacts: vec![artifact(vec![part])], message: None }
+                }
+                uri => {
+                    let data = json!({"code": -32602, "message": "no such book", "data": {"uri": uri}});
+                    Outcome::Rejected(Fault { data: note(data), ..Fault::new("bad-arguments", "no such book") })
+                }
+            },
+            "prompt:review" => {
+                let said =
+                    |role: &str, words: String| Part { metadata: note(json!({"role": role})), ..Part::text(words) };
+                let parts =
+                    vec![said("user", format!("look at {}", arguments["code"])), said("assistant", "well".into())];
+                Outcome::Completed { artifacts: vec![artifact(parts)], message: None }
+            }
+            _ => done("clean"),
+        }
     }
 
     async fn shutdown(&self) {}

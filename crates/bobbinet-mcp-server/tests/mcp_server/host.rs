@@ -57,15 +57,21 @@ impl Node {
     }
 
     pub(crate) async fn with(mcp: OtherBinding) -> Self {
+        Self::among(mcp, BTreeMap::new()).await
+    }
+
+    /// One with these agents beside the usual ones.
+    pub(crate) async fn among(mcp: OtherBinding, others: BTreeMap<AgentName, Arc<dyn Agent>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(KeyRing::open_or_create(&folder.path().join("keys"), SystemEnv.now()).unwrap());
         let desk = Arc::new(Desk::default());
         let name = |text: &str| AgentName::parse(text).unwrap();
-        let agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::from([
+        let mut agents: BTreeMap<AgentName, Arc<dyn Agent>> = BTreeMap::from([
             (name("desk"), desk.clone() as Arc<dyn Agent>),
             (name("talker"), Arc::new(Talker) as Arc<dyn Agent>),
             (name("dead"), Arc::new(Dead) as Arc<dyn Agent>),
         ]);
+        agents.extend(others);
         let setup = Setup {
             store: Arc::new(MemoryStore::default()),
             agents,
@@ -165,6 +171,8 @@ impl Host {
             Some(method) => request.header("mcp-method", method),
             None => request,
         };
+        let params = &message["params"];
+        let name = name.or_else(|| params["uri"].as_str()).or_else(|| params["taskId"].as_str());
         let request = match name.filter(|_| self.version == STATELESS) {
             Some(name) => request.header("mcp-name", name),
             None => request,
@@ -211,13 +219,16 @@ impl Host {
 
     /// The same where the answer is to be read as it comes.
     pub(crate) async fn stream(&self, id: &Value, params: &Value) -> Events {
-        let response = self.send(&self.request(id, "tools/call", params)).await;
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Events { response, buffer: Vec::new() }
+        Events::of(self.send(&self.request(id, "tools/call", params)).await)
     }
 }
 
 impl Events {
+    pub(crate) fn of(response: Response) -> Self {
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, buffer: Vec::new() }
+    }
+
     /// The next message; comments are passed over.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {

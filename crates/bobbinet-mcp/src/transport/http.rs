@@ -3,13 +3,12 @@
 //! There is no connection: each message goes out by itself, and a session is a word that goes with all of them ([`link`]). One request
 //! is followed from its POST to its reply ([`exchange`]); what the server says unasked comes by a stream of its own ([`listening`]).
 //! What the transport must know of a message is read from it ([`outgoing`]). Where the server wants a token, it is got and got anew by
-//! [`authorization`], and goes along with whatever is sent ([`sending`]).
+//! [`Authorization`], and goes along with whatever is sent ([`sending`]).
 //!
 //! Only what surely did not reach the server is sent again from here: a connection that could not be made, a session that the server
 //! does not know any more. Everything else is the call's to decide.
 
 mod answers;
-mod authorization;
 mod exchange;
 mod link;
 mod listening;
@@ -26,12 +25,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use self::{
-    authorization::Authorization,
     link::{Link, LinkCredentials},
     login_point::LoginPoint,
     outgoing::Outgoing,
 };
 use crate::{
+    authorization::Authorization,
     config::{McpConfig, McpLimits, ServerUrl},
     login::{LoginNeeded, LoginWatch},
     transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
@@ -60,10 +59,15 @@ pub(crate) struct HttpTransport {
 impl HttpTransport {
     /// For this server of the configuration's.
     pub(crate) fn new(config: &McpConfig, server: ServerUrl, guard: Guard, tracker: TaskTracker) -> Self {
-        let authorization =
-            server.auth.clone().map(|auth| Arc::new(Authorization::new(auth, server.url.clone(), guard.clone())));
+        let authorization = server.auth.as_ref().map(|auth| config.logins.account(auth, &server.url, &guard));
         let login = Arc::new(LoginWatch::default());
-        let point = LoginPoint::new(server.url.clone(), server.auth.clone(), guard.clone(), login.clone());
+        let point = LoginPoint::new(
+            server.url.clone(),
+            authorization.clone(),
+            server.auth.clone(),
+            guard.clone(),
+            login.clone(),
+        );
         let (limits, login_point) = (config.limits.clone(), Arc::new(point));
         Self { server, limits, guard, authorization, login, login_point, tracker }
     }
@@ -72,7 +76,16 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     fn login(&self) -> Option<LoginNeeded> {
-        self.login.needed()
+        let mut needed = self.login.needed()?;
+        needed.is_done = self.authorization.as_ref().is_some_and(|it| it.logins() > needed.logins);
+        Some(needed)
+    }
+
+    async fn logged_in(&self, login: &LoginNeeded) {
+        match &self.authorization {
+            Some(authorization) => authorization.logged_in_after(login.logins).await,
+            None => std::future::pending().await,
+        }
     }
 
     fn forget_login(&self) {

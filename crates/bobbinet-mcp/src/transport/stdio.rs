@@ -34,7 +34,11 @@ use crate::{
     transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
 };
 
-pub use self::{launcher::Launcher, shim::exec_mcp, sweep::adopt_orphans};
+pub use self::{
+    launcher::{FreshEnv, Launcher},
+    shim::exec_mcp,
+    sweep::adopt_orphans,
+};
 
 /// How long closing waits for a write that the server does not take.
 const CLOSE_WAIT: Duration = Duration::from_millis(200);

@@ -13,9 +13,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bobbinet_mcp::{McpConfig, OAuthClientConfig, ServerAddress, ServerAuth, ServerUrl, TokenAuthority};
-use bobbinet_outbound::SecretSource;
+use bobbinet_outbound::{SecretSource, oauth::ClientCredential};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::people::{self, Granted, People};
 
 /// What the node shows the authorization server, and nobody else may ever see.
 pub(crate) const SECRET: &str = "s3cret-of-the-node";
@@ -44,6 +46,7 @@ struct Known {
     secret_at: Vec<String>,
     /// Servers that let everybody in.
     open: Vec<String>,
+    people: People,
 }
 
 struct Token {
@@ -73,7 +76,7 @@ impl Authority {
         let client = OAuthClientConfig {
             authority: TokenAuthority::Issuer(format!("{}/{issuer}", self.url)),
             id: "node".to_owned(),
-            secret: SecretSource::Text(SECRET.to_owned()),
+            credential: ClientCredential::Secret(SecretSource::Text(SECRET.to_owned())),
             scope: None,
         };
         self.reach(config, Some(ServerAuth::ClientCredentials(client)));
@@ -106,6 +109,11 @@ impl Authority {
     /// Nobody is let in any more without a token.
     pub(crate) fn close_doors(&self) {
         self.known().open.clear();
+    }
+
+    /// What people may be asked for, and what they were.
+    pub(crate) fn people<T>(&self, look: impl FnOnce(&mut People) -> T) -> T {
+        look(&mut self.known().people)
     }
 
     /// What was asked that begins so, in order.
@@ -141,6 +149,8 @@ async fn answer(State(shared): State<Shared>, uri: Uri, verb: Method, headers: H
         issuer_metadata(&shared, issuer, false)
     } else if let Some(issuer) = path.strip_suffix("/.well-known/openid-configuration") {
         issuer_metadata(&shared, issuer.trim_start_matches('/'), true)
+    } else if path.starts_with("/people/") {
+        at_people(&shared, &path, uri.query().unwrap_or_default(), &form).await
     } else if let Some(issuer) = path.strip_suffix("/token") {
         token(&shared, issuer.trim_start_matches('/'), &form, has_secret).await
     } else {
@@ -152,7 +162,31 @@ async fn answer(State(shared): State<Shared>, uri: Uri, verb: Method, headers: H
     response
 }
 
-fn json_of(value: &Value) -> Response {
+/// The authorization server that lets people in.
+async fn at_people(shared: &Shared, path: &str, query: &str, form: &str) -> Response {
+    if path == "/people/token" {
+        // Whoever comes meanwhile comes meanwhile.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut known = shared.lock().unwrap();
+    let issuer = format!("{}/people", known.url);
+    let (response, granted) = match path {
+        "/people/register" => (known.people.register(form), None),
+        "/people/authorize" => (known.people.authorize(&issuer, query), None),
+        "/people/token" => {
+            known.forms.push(format!("people {}", people::told(form)));
+            let text = format!("{TOKEN}{}", known.tokens.len() + 1);
+            known.people.token(&text, form)
+        }
+        _ => (StatusCode::NOT_FOUND.into_response(), None),
+    };
+    if let Some(Granted { text, resource, scope }) = granted {
+        known.tokens.push(Token { text, resource, scope, is_good: true });
+    }
+    response
+}
+
+pub(crate) fn json_of(value: &Value) -> Response {
     ([("content-type", "application/json")], value.to_string()).into_response()
 }
 
@@ -167,6 +201,9 @@ fn resource(shared: &Shared, server: &str, is_named: bool) -> Response {
         "page" => "<h1>Welcome</h1>".into_response(),
         "other" => json_of(&json!({"resource": format!("{url}/plain"), "authorization_servers": issuer("one")})),
         "strange" => json_of(&json!({"resource": format!("{url}/strange"), "authorization_servers": issuer("evil")})),
+        "club" | "club-two" => json_of(
+            &json!({"resource": format!("{url}/{server}"), "authorization_servers": issuer("people"), "scopes_supported": ["r"]}),
+        ),
         name => {
             let scopes = if name == "scoped" { json!(["a", "b"]) } else { Value::Null };
             json_of(
@@ -186,6 +223,7 @@ fn issuer_metadata(shared: &Shared, issuer: &str, is_openid: bool) -> Response {
         "mixed-up" => metadata["issuer"] = json!(format!("{url}/one")),
         "inside" => metadata["token_endpoint"] = json!("https://10.0.0.1/token"),
         "plain-text" => metadata["token_endpoint"] = json!("http://i.example/token"),
+        "people" => people::metadata(url, &mut metadata),
         "large" => metadata["issuer"] = json!("x".repeat(300 << 10)),
         _ => {}
     }

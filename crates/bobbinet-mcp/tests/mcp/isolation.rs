@@ -8,7 +8,7 @@ use std::{
 };
 
 use bobbinet_engine::Agent;
-use bobbinet_mcp::{Isolation, Launcher, McpAgent, McpConfig};
+use bobbinet_mcp::{FreshEnv, Isolation, Launcher, McpAgent, McpConfig};
 use nix::unistd::geteuid;
 
 use crate::lab::{self, launcher, until};
@@ -83,7 +83,7 @@ fn as_nobody(scene: &Scene) -> Launcher {
     fs::copy(launcher().program, &program).unwrap();
     let words = ["--reuid=65534", "--regid=65534", "--clear-groups"].map(Into::into).to_vec();
     let args = words.into_iter().chain([program.into_os_string()]).collect();
-    Launcher { program: PathBuf::from("setpriv"), args, hidden: Vec::new() }
+    Launcher { program: PathBuf::from("setpriv"), args, hidden: Vec::new(), fresh_env: FreshEnv::default() }
 }
 
 fn is_clean((seen, is_planted): (String, bool)) -> bool {
@@ -126,7 +126,7 @@ const BY_HALF: &str =
 fn by_half() -> Launcher {
     let words = ["--map-root-user", "--mount", "sh", "-c", BY_HALF, "sh"].map(Into::into).to_vec();
     let args = words.into_iter().chain([launcher().program.into_os_string()]).collect();
-    Launcher { program: PathBuf::from("unshare"), args, hidden: Vec::new() }
+    Launcher { program: PathBuf::from("unshare"), args, hidden: Vec::new(), fresh_env: FreshEnv::default() }
 }
 
 #[tokio::test]

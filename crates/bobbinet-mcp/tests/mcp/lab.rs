@@ -13,7 +13,7 @@ use bobbinet_core::{
     Tenant,
 };
 use bobbinet_engine::{Agent, AllowAll, Authorizer, Engine, Env, Handle, NewTask, Reply, Setup, SystemEnv};
-use bobbinet_mcp::{Launcher, McpAgent, McpConfig, ServerAddress, ServerCommand};
+use bobbinet_mcp::{FreshEnv, Launcher, McpAgent, McpConfig, ServerAddress, ServerCommand};
 use bobbinet_outbound::{Guard, OutboundLimits};
 use bobbinet_store::{Cursor, MemoryStore, Scope, Store};
 use tempfile::TempDir;
@@ -36,7 +36,12 @@ pub(crate) struct Lab {
 
 /// The shim of this crate as the launcher.
 pub(crate) fn launcher() -> Launcher {
-    Launcher { program: PathBuf::from(env!("CARGO_BIN_EXE_bobbinet-exec-mcp")), args: Vec::new(), hidden: Vec::new() }
+    Launcher {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_bobbinet-exec-mcp")),
+        args: Vec::new(),
+        hidden: Vec::new(),
+        fresh_env: FreshEnv::default(),
+    }
 }
 
 /// Lets everything on this machine be reached.

@@ -55,7 +55,7 @@ async fn a_server_is_called_over_whichever_transport_it_speaks() {
 #[tokio::test]
 async fn a_session_that_the_server_has_forgotten_is_begun_again_and_the_call_goes_through() {
     let web = Web::open().await;
-    for mode in ["forgets", "forgets-in-words"] {
+    for mode in ["forgets", "forgets-in-words", "forgets-by-another-id"] {
         let web = if mode == "forgets" { &web } else { &Web::open().await };
         let lab = lab(web, &[mode]).await;
         // One that is forgotten at once is no session.

@@ -290,6 +290,9 @@ fn call(
         "resumes" => events(vec![Bytes::from("retry: 10\n\n"), event(Some(7), &progress)]),
         "breaks" => events(vec![event(None, &progress)]),
         "forgets" if session == "s1" => error(StatusCode::NOT_FOUND, Value::Null, "Session not found"),
+        "forgets-by-another-id" if session == "s1" => {
+            error(StatusCode::NOT_FOUND, json!("server-error"), "Session not found")
+        }
         "forgets-in-words" if session == "s1" => {
             error(StatusCode::BAD_REQUEST, Value::Null, "Bad Request: No valid session ID provided")
         }

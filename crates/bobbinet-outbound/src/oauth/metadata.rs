@@ -3,6 +3,7 @@
 use reqwest::Url;
 use serde::Deserialize;
 
+use super::client_auth::{ClientAuthMethod, ClientCredential};
 use crate::Origin;
 
 /// Authorization servers of one resource that are looked at.
@@ -45,10 +46,12 @@ pub enum MetadataFault {
         why: String,
     },
     /// There is no way to show who asks that we know.
-    #[error("its clients show who they are by {said}, and this node by client_secret_basic or client_secret_post")]
+    #[error("its clients show who they are by {said}, and this node by {own}")]
     NoMethod {
         /// What it takes.
         said: String,
+        /// What there is to show.
+        own: String,
     },
 }
 
@@ -63,24 +66,25 @@ pub struct ResourceMetadata {
     pub scopes: Vec<String>,
 }
 
-/// How an authorization server is asked for a token.
+/// What an authorization server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerMetadata {
-    /// Where.
+    /// Where tokens are given out.
     pub token_url: Url,
-    /// How a client shows who it is.
-    pub method: ClientAuthMethod,
+    /// How its clients show who they are, by its own words; `None` if it does not say, which means by a secret in a header.
+    pub methods: Option<Vec<String>>,
     /// Where people log in, if they do.
     pub authorization_url: Option<Url>,
-}
-
-/// How a client shows an authorization server who it is (RFC 6749 section 2.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuthMethod {
-    /// In a header.
-    Basic,
-    /// In the form.
-    Post,
+    /// Where clients become known by themselves, if they do (RFC 7591).
+    pub registration_url: Option<Url>,
+    /// Whether a code is of no use to whoever else has seen it (RFC 7636, `S256`).
+    pub has_pkce: bool,
+    /// Whether it says with a code from whom it is (RFC 9207).
+    pub says_issuer: bool,
+    /// Whether a client may be known by a URL at which it says who it is.
+    pub reads_client_urls: bool,
+    /// What its tokens may be good for, as far as it says.
+    pub scopes: Vec<String>,
 }
 
 impl ResourceMetadata {
@@ -125,6 +129,16 @@ impl IssuerMetadata {
             token_endpoint_auth_methods_supported: Option<Vec<String>>,
             #[serde(default)]
             authorization_endpoint: Option<String>,
+            #[serde(default)]
+            registration_endpoint: Option<String>,
+            #[serde(default)]
+            code_challenge_methods_supported: Option<Vec<String>>,
+            #[serde(default)]
+            authorization_response_iss_parameter_supported: Option<bool>,
+            #[serde(default)]
+            client_id_metadata_document_supported: Option<bool>,
+            #[serde(default)]
+            scopes_supported: Option<Vec<String>>,
         }
         let document: Document = read(body)?;
         if document.issuer != issuer {
@@ -144,22 +158,39 @@ impl IssuerMetadata {
             .as_deref()
             .ok_or_else(|| MetadataFault::Endpoint { what: "token_endpoint", why: "there is none".to_owned() });
         let token_url = endpoint("token_endpoint", token_url?)?;
-        let authorization_url =
-            document.authorization_endpoint.and_then(|text| endpoint("authorization_endpoint", &text).ok());
-        let method = match document.token_endpoint_auth_methods_supported {
-            None => ClientAuthMethod::Basic,
-            Some(methods) => method(&methods)?,
-        };
-        Ok(Self { token_url, method, authorization_url })
+        let optional = |what: &'static str, text: Option<String>| text.and_then(|text| endpoint(what, &text).ok());
+        Ok(Self {
+            token_url,
+            methods: document.token_endpoint_auth_methods_supported,
+            authorization_url: optional("authorization_endpoint", document.authorization_endpoint),
+            registration_url: optional("registration_endpoint", document.registration_endpoint),
+            has_pkce: document.code_challenge_methods_supported.iter().flatten().any(|method| method == "S256"),
+            says_issuer: document.authorization_response_iss_parameter_supported.unwrap_or_default(),
+            reads_client_urls: document.client_id_metadata_document_supported.unwrap_or_default(),
+            scopes: document.scopes_supported.unwrap_or_default(),
+        })
     }
-}
 
-fn method(methods: &[String]) -> Result<ClientAuthMethod, MetadataFault> {
-    let knows = |name: &str| methods.iter().any(|method| method == name);
-    match (knows("client_secret_basic"), knows("client_secret_post")) {
-        (true, _) => Ok(ClientAuthMethod::Basic),
-        (false, true) => Ok(ClientAuthMethod::Post),
-        (false, false) => Err(MetadataFault::NoMethod { said: told(&methods.join(", ")) }),
+    /// How this is shown here.
+    ///
+    /// # Errors
+    /// If it is not taken here in any way.
+    pub fn method(&self, credential: &ClientCredential) -> Result<ClientAuthMethod, MetadataFault> {
+        let own = credential.methods();
+        let none = || {
+            let names: Vec<&str> = own.iter().map(|method| method.name()).collect();
+            let said = self.methods.as_deref().unwrap_or_default().join(", ");
+            MetadataFault::NoMethod { said: told(&said), own: names.join(" or ") }
+        };
+        own.iter().copied().find(|method| self.takes(*method)).ok_or_else(none)
+    }
+
+    /// Whether clients may show so who they are. A server that does not say takes what everybody took before it could be said.
+    pub fn takes(&self, method: ClientAuthMethod) -> bool {
+        match &self.methods {
+            Some(methods) => methods.iter().any(|name| name == method.name()),
+            None => true,
+        }
     }
 }
 
@@ -325,7 +356,13 @@ mod tests {
     fn an_issuer_says_how_it_is_asked_and_no_other_says_it_for_it() {
         let check = |issuer: &str, body: &str, expected: &str| {
             let found = match IssuerMetadata::read(body.as_bytes(), issuer) {
-                Ok(found) => format!("{} {:?}", found.token_url, found.method),
+                Ok(found) => {
+                    let secret = ClientCredential::Secret(crate::SecretSource::Text("s".to_owned()));
+                    match found.method(&secret) {
+                        Ok(method) => format!("{} {method:?}", found.token_url),
+                        Err(fault) => fault.to_string(),
+                    }
+                }
                 Err(fault) => fault.to_string(),
             };
             assert!(found.starts_with(expected), "{body}: {found}");

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that any crate may run")]
 #![allow(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
+pub mod blobs;
 mod commits;
 mod followers;
 mod lists;

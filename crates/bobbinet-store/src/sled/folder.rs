@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Makes what was created, renamed or removed in a folder survive a power cut.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -62,7 +62,7 @@ mod codec;
 mod committer;
 mod export;
 mod fault;
-mod folder;
+pub(crate) mod folder;
 #[cfg(test)]
 mod golden;
 mod group;
@@ -115,6 +115,7 @@ pub use folder::make as make_folder;
 pub use options::{CACHE_BYTES, Durability, FREE_SPACE_MIN, OpenError, STORE_FOLDER, SledOptions};
 pub use salvage::salvage;
 use shared::Shared;
+pub(crate) use shared::free_space;
 pub use watermark::TornTail;
 
 /// Streams in a folder.

@@ -133,7 +133,7 @@ impl Shared {
 pub(super) struct Gone(PathBuf);
 
 /// How many bytes may still be written.
-pub(super) fn free_space(folder: &Path) -> io::Result<u64> {
+pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
     let disk = nix::sys::statvfs::statvfs(folder)?;
     Ok(disk.blocks_available() * disk.fragment_size())
 }

@@ -24,6 +24,10 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long a node may be silent in the middle of an answer: it shows every three seconds that it lives.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// What to do where no node runs.
+const NO_NODE: &str =
+    "start one with `bobbinet up FILE`; or say `bobbinet mcp FILE`, which has one for as long as its host is there";
+
 pub(super) async fn door(client: &Client, url: Option<String>, data_dir: Option<PathBuf>) -> Result<NodeDoor, Failure> {
     let resolver = client.resolver(Target { agent: url.clone(), data_dir }).await;
     let (agent, base) = match url {
@@ -32,7 +36,12 @@ pub(super) async fn door(client: &Client, url: Option<String>, data_dir: Option<
             let base = agent.url_with_scheme();
             (agent, base)
         }
-        None => the_one_node(resolver.all()?)?,
+        None => match resolver.all() {
+            Ok(agents) => the_one_node(agents)?,
+            // Whoever wants all agents has no use for the address of one.
+            Err(failure) if *failure.code() == Code::Unreachable => return Err(failure.hint(NO_NODE)),
+            Err(failure) => return Err(failure),
+        },
     };
     let base = base.trim_end_matches('/');
     let url = if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") };
@@ -71,9 +80,7 @@ fn the_one_node(agents: Vec<Agent>) -> Result<(Agent, String), Failure> {
         return Err(failure.hint("say which: --node URL, or --data-dir FOLDER"));
     }
     let found = agents.into_iter().find_map(|agent| Some((agent.node.as_ref()?.url.clone(), agent)));
-    let (url, agent) = found.ok_or_else(|| {
-        Failure::new(Code::Unreachable, "no node is running on this machine")
-            .hint("start one with `bobbinet up FILE`, or name the file: bobbinet mcp FILE")
-    })?;
+    let (url, agent) =
+        found.ok_or_else(|| Failure::new(Code::Unreachable, "no node is running on this machine").hint(NO_NODE))?;
     Ok((agent, url))
 }

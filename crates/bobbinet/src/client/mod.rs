@@ -1,6 +1,7 @@
 //! Talking to agents from the command line.
 
 mod arguments;
+mod blob;
 mod brief;
 mod card;
 mod fault;
@@ -35,7 +36,7 @@ use bobbinet_outbound::{ClientTls, ClientTlsFiles};
 use bobbinet_wire::{Transport, Version};
 
 use crate::{
-    cli::{Auth, Call, Card, Delivery, Global, Push, Send, Target, Task, Token},
+    cli::{Auth, Blob, Call, Card, Delivery, Global, Push, Send, Target, Task, Token},
     config::DATA,
     failure::{Code, Failure},
     keys::{self, TokenFor},
@@ -187,6 +188,11 @@ impl Client {
     /// `bobbinet task …`
     pub(crate) async fn task(&self, command: Task) -> Result<(), Failure> {
         task::run(self, command).await
+    }
+
+    /// `bobbinet blob …`
+    pub(crate) async fn blob(&self, command: Blob) -> Result<(), Failure> {
+        blob::run(self, command).await
     }
 
     /// `bobbinet push …`

@@ -172,6 +172,8 @@ fn file(output: Output, part: &Part, media_type: Option<&str>, base64: Option<&s
         let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
         format!("{} bytes", (text.len() / 4 * 3).saturating_sub(padding))
     });
+    // What is kept elsewhere says how large it is there.
+    let size = size.or_else(|| Some(format!("{} bytes", part.metadata.as_ref()?.to_value().get("size")?.as_u64()?)));
     let facts: Vec<&str> = media_type.into_iter().chain(size.as_deref()).collect();
     let name = part.filename.as_deref().unwrap_or("unnamed");
     output.field("File", format_args!("{name} ({})", facts.join(", ")))

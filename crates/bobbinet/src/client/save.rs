@@ -15,6 +15,7 @@ use base64::{
 use bobbinet_core::{Artifact, Content, Part, State, text};
 use bobbinet_wire::view::TaskView;
 
+use super::{blob, resolve::Agent};
 use crate::{
     cli::Ending,
     failure::{Code, Failure},
@@ -49,8 +50,21 @@ impl Ending {
     }
 }
 
+/// The agent that has the task, and its URL: what it refers to there is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own<'a> {
+    pub(super) agent: &'a Agent,
+    pub(super) url: &'a str,
+}
+
 /// Writes all that a task has made into the folder: files as they are, texts and data as files too.
-pub(super) fn download(output: Output, folder: &Path, task: &TaskView, only: Option<&str>) -> Result<(), Failure> {
+pub(super) async fn download(
+    output: Output,
+    folder: &Path,
+    task: &TaskView,
+    only: Option<&str>,
+    own: Own<'_>,
+) -> Result<(), Failure> {
     let artifacts: Vec<&Artifact> =
         task.artifacts.iter().filter(|artifact| only.is_none_or(|id| artifact.id.as_str() == id)).collect();
     if let (Some(id), true) = (only, artifacts.is_empty()) {
@@ -61,7 +75,7 @@ pub(super) fn download(output: Output, folder: &Path, task: &TaskView, only: Opt
     }
     let mut files = Vec::new();
     for artifact in artifacts {
-        for part in &artifact.parts {
+        for part in artifact.parts.iter().filter(|part| !is_preview(part)) {
             let (bytes, kind) = match &part.content {
                 Content::Raw(base64) => {
                     let bytes = decode(base64.as_str());
@@ -71,6 +85,16 @@ pub(super) fn download(output: Output, folder: &Path, task: &TaskView, only: Opt
                 Content::Data(json) => {
                     let text = serde_json::to_string_pretty(&json.to_value()).unwrap_or_default();
                     (format!("{text}\n").into_bytes(), Some("application/json"))
+                }
+                Content::Url(url) if blob::is_of(own.url, url) => {
+                    let name = name_of(part, Some(artifact.name.as_deref().unwrap_or(artifact.id.as_str())));
+                    let (file, path) = create(folder, &name).map_err(|error| {
+                        Failure::new(Code::Internal, format!("saving {name} in {}: {error}", folder.display()))
+                            .hint("name another folder: --dir FOLDER")
+                    })?;
+                    let length = blob::fetch(output, own.agent, url, (file, &path)).await?;
+                    files.push((artifact.id.as_str().to_owned(), path, usize::try_from(length).unwrap_or(usize::MAX)));
+                    continue;
                 }
                 Content::Url(url) => {
                     remark(Remark::Note, format_args!("not fetched, as it is elsewhere: {url}"));
@@ -103,6 +127,11 @@ pub(super) fn download(output: Output, folder: &Path, task: &TaskView, only: Opt
         remark(Remark::Note, "the task has made nothing to save");
     }
     Ok(())
+}
+
+/// Whether it only tells of what is fetched.
+fn is_preview(part: &Part) -> bool {
+    part.metadata.as_ref().is_some_and(|metadata| metadata.to_value()["role"] == "preview")
 }
 
 /// Writes each file of the artifacts into the folder, under its name or a new one: nothing is overwritten.
@@ -147,6 +176,11 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 
 /// Creates the file, never through a link and never in the place of another.
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let (mut file, path) = create(folder, name)?;
+    file.write_all(bytes).map(|()| path)
+}
+
+fn create(folder: &Path, name: &str) -> io::Result<(fs::File, PathBuf)> {
     fs::create_dir_all(folder)?;
     let (stem, extension) = match name.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
@@ -155,7 +189,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     for number in 1..=SAME_NAME_MAX {
         let path = folder.join(if number == 1 { name.to_owned() } else { format!("{stem}-{number}{extension}") });
         match fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path) {
-            Ok(mut file) => return file.write_all(bytes).map(|()| path),
+            Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

@@ -9,7 +9,7 @@ use super::{
     owner::{find, owner},
     render,
     resolve::Agent,
-    save,
+    save::{self, Own},
     send::{Saying, say},
     show,
 };
@@ -42,8 +42,9 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
             follow.subscribe(&id, after.as_deref()).await
         }
         Task::Download { id, artifact, folder, target } => {
-            let (_, _, task) = find(&client.resolver(target).await, &id, Some(0)).await?;
-            save::download(client.output, &folder, &task.value, artifact.as_deref())
+            let (agent, connected, task) = find(&client.resolver(target).await, &id, Some(0)).await?;
+            let own = Own { agent: &agent, url: connected.http_url() };
+            save::download(client.output, &folder, &task.value, artifact.as_deref(), own).await
         }
         Task::Reply { id, parts, target, delivery } => {
             let parts = parts.into_parts()?;

@@ -1,6 +1,11 @@
 //! One agent's settings, in whichever file they stand: how its server is started, and what is said of its tools.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
@@ -26,7 +31,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 16] = [
+pub(crate) const AGENT_KEYS: [&str; 17] = [
     "use",
     "title",
     "description",
@@ -40,10 +45,16 @@ pub(crate) const AGENT_KEYS: [&str; 16] = [
     "isolation",
     "roots",
     "sampling",
+    "mesh",
     "timeout",
     "timeouts",
     "limits",
 ];
+
+/// Who a server is that calls other agents.
+pub(crate) fn mesh_subject(agent: &str) -> String {
+    format!("agent:{agent}")
+}
 
 /// Where an agent's server is.
 #[derive(Clone)]
@@ -89,6 +100,8 @@ pub(crate) struct AgentConfig {
     pub(crate) description: Option<String>,
     /// Whether the server's own hints count.
     pub(crate) trust_hints: bool,
+    /// Whether its server gets the mesh's address and a token, and so may call what a line of the policy lets it.
+    pub(crate) calls_mesh: bool,
     /// What running a tool twice means, by the operator's word: above the card's.
     pub(crate) effects: BTreeMap<String, Effect>,
     /// Tools that ask their user; an empty list says that none does.
@@ -144,6 +157,14 @@ impl AgentConfig {
                     [Some(server.url.clone()), authority].into_iter().flatten().chain(self.other_urls.iter().cloned());
                 urls.filter_map(|url| Origin::of(&url).ok()).collect()
             }
+        }
+    }
+
+    /// The file that holds what its server is shown, if one does.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        match &self.server {
+            ServerConfig::Command(_) => None,
+            ServerConfig::Url(server) => server.auth.as_ref().and_then(ServerAuth::secret_file),
         }
     }
 
@@ -410,6 +431,14 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.description = fields.get("description").and_then(|node| reader.text(node, "description"));
     let trust_hints = fields.get("trust_hints").and_then(|node| reader.flag(node, "trust_hints"));
     config.trust_hints = trust_hints.unwrap_or_default();
+    if let Some(node) = fields.get("mesh") {
+        config.calls_mesh = reader.flag(node, "mesh").unwrap_or_default();
+        if config.calls_mesh && matches!(config.server, ServerConfig::Url(_)) {
+            let hint =
+                "a server elsewhere is given a token by its own operator: see `principals` and `bobbinet key create`";
+            reader.fault_with_hint(node.at, "mesh is for servers that this node starts", hint);
+        }
+    }
     if let Some(node) = fields.get("effects") {
         for (key, node) in reader.entries(node, "effects") {
             config.effects.extend(cards::effect(reader, node).map(|effect| (key.text.clone(), effect)));

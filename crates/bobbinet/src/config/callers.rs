@@ -13,6 +13,7 @@ use bobbinet_http::client::{DiscoveredJwks, HttpJwks};
 use bobbinet_text::{Position, nearest};
 
 use super::{
+    agent::mesh_subject,
     excerpt::Excerpt,
     finding::{Finding, Severity},
     reader::{MapSettings, Reader},
@@ -134,6 +135,24 @@ fn issuer_fault(name: &str) -> Option<String> {
         return Some(format!("may not have a {SUBJECT_MARK}: that is what ends an issuer's name in a principal's"));
     }
     Principal::parse(name).err().map(|error| error.to_string())
+}
+
+/// How long a server may show the token that it was started with, unless its name has a `life`: it is given none anew before it is started
+/// again.
+const SERVER_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+impl CallersConfig {
+    /// Makes known the servers of these agents, which call other agents under names of their own.
+    pub(crate) fn know_servers<'a>(&mut self, agents: impl Iterator<Item = &'a str>) {
+        for subject in agents.map(mesh_subject) {
+            let (Ok(principal), Ok(tenant)) = (Principal::parse(&subject), Tenant::parse(NODE_TENANT)) else {
+                continue;
+            };
+            let known =
+                self.principals.entry(subject).or_insert(NamedPrincipal { principal, tenant, lifetime_max: None });
+            known.lifetime_max.get_or_insert(SERVER_LIFE);
+        }
+    }
 }
 
 fn read_principals(

@@ -38,10 +38,12 @@ use std::{
 use bobbinet_core::{AgentName, Limits};
 use bobbinet_gateway::GatewayLimits;
 use bobbinet_http::{CardForm, HttpLimits};
+use bobbinet_mcp_server::names::Naming;
 use bobbinet_outbound::Origin;
+use bobbinet_store::blobs::BlobLimits;
 use ipnet::IpNet;
 
-pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, whole_millis};
+pub(crate) use agent::{AgentConfig, CommandConfig, NoCard, ServerConfig, find_card, mesh_subject, whole_millis};
 pub(crate) use callers::{ApiKeysConfig, CallersConfig};
 pub(crate) use cards::{Card, CardSkill};
 pub(crate) use check::{check, program};
@@ -119,6 +121,8 @@ pub(crate) struct NodeConfig {
     pub(crate) limits: Limits,
     /// Bounds of what callers may have at work.
     pub(crate) gateway: GatewayLimits,
+    /// Bounds of what is kept beside the log.
+    pub(crate) blobs: BlobLimits,
     /// Bounds of HTTP.
     pub(crate) http: HttpLimits,
     /// How long it goes on taking work after it has said that it is not ready, so that those who route to it can turn away.
@@ -136,6 +140,8 @@ pub(crate) struct NodeConfig {
     pub(crate) has_grpc: bool,
     /// Whether the agents are an MCP server at `/mcp`, too. Who may call them elsewhere may there, and nobody else.
     pub(crate) has_mcp: bool,
+    /// What the tools of that server are called.
+    pub(crate) mcp_naming: Naming,
     /// How long a blocking send waits at most.
     pub(crate) wait_max: Option<Duration>,
     /// Receivers of webhooks that may be anywhere, also inside.
@@ -155,6 +161,7 @@ impl Default for NodeConfig {
             limits: Limits::default(),
             gateway: GatewayLimits::default(),
             // By then all runs have ended or were stopped, and there is nothing left to wait for.
+            blobs: BlobLimits::default(),
             http: HttpLimits { drain_ms: 1_000, ..HttpLimits::default() },
             // Nobody routes to a node on a laptop. In a pod it is 3 s.
             pre_stop_delay: Duration::ZERO,
@@ -164,6 +171,7 @@ impl Default for NodeConfig {
             card: CardForm::default(),
             has_grpc: false,
             has_mcp: true,
+            mcp_naming: Naming::default(),
             wait_max: None,
             webhooks: Vec::new(),
         }

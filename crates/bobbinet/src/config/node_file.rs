@@ -8,11 +8,12 @@ use std::{
 
 use bobbinet_core::AgentName;
 use bobbinet_http::CardForm;
+use bobbinet_mcp_server::names::Naming;
 use bobbinet_outbound::Origin;
 use ipnet::IpNet;
 
 use super::{
-    AgentConfig, Config, ServerConfig,
+    AgentConfig, Config, NodeConfig, ServerConfig,
     agent::{self, AGENT_KEYS},
     callers,
     flows::{self, INTERNAL_AGENTS},
@@ -82,6 +83,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     // What a node calls its agents is known when it is asked.
     let known = if config.peers.is_empty() { callers::Agents::These(&own) } else { callers::Agents::AndOthers };
     config.callers = callers::read(reader, &fields, config.node.issuer.as_deref(), &config.node.gateway, known);
+    let calling = config.agents.iter().filter(|(_, agent)| agent.calls_mesh).map(|(name, _)| name.as_str());
+    config.callers.know_servers(calling);
     config
 }
 
@@ -126,14 +129,14 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     if let Some(flag) = fields.get("grpc").and_then(|node| reader.flag(node, "grpc")) {
         settings.has_grpc = flag;
     }
-    if let Some(flag) = fields.get("mcp").and_then(|node| reader.flag(node, "mcp")) {
-        settings.has_mcp = flag;
+    if let Some(node) = fields.get("mcp") {
+        read_mcp(reader, node, settings);
     }
     settings.wait_max = duration(reader, &fields, "wait_max");
     if let Some(node) = fields.get("limits") {
         let (mut tasks, mut http) = (Bounds::of(&settings.limits), Bounds::of(&settings.http));
-        let mut gateway = Bounds::of(&settings.gateway);
-        let known = tasks.names().into_iter().chain(http.names()).chain(gateway.names());
+        let (mut gateway, mut blobs) = (Bounds::of(&settings.gateway), Bounds::of(&settings.blobs));
+        let known = tasks.names().into_iter().chain(http.names()).chain(gateway.names()).chain(blobs.names());
         let known: Vec<String> = known.map(str::to_owned).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let entries = reader.fields(node, "limits", &known);
@@ -142,11 +145,13 @@ fn read_node(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
                 tasks.take(reader, name, node);
                 http.take(reader, name, node);
                 gateway.take(reader, name, node);
+                blobs.take(reader, name, node);
             }
         }
         settings.limits = tasks.into_limits();
         settings.http = http.into_limits();
         settings.gateway = gateway.into_limits();
+        settings.blobs = blobs.into_limits();
     }
 }
 
@@ -173,6 +178,27 @@ fn card_form(reader: &mut Reader<'_>, node: &Node) -> Option<CardForm> {
             reader.fault_with_hint(node.at, format!("card cannot be {other:?}"), hint);
             None
         }
+    }
+}
+
+/// Whether there is an MCP server, and what its tools are called.
+fn read_mcp(reader: &mut Reader<'_>, node: &Node, settings: &mut NodeConfig) {
+    if !matches!(node.value, Value::Map(_)) {
+        if let Some(flag) = reader.flag(node, "mcp") {
+            settings.has_mcp = flag;
+        }
+        return;
+    }
+    let fields = reader.fields(node, "mcp", &["names"]);
+    let Some(names) = fields.get("names") else { return };
+    match reader.word(names, "names").as_deref() {
+        Some("agent__skill") => settings.mcp_naming = Naming::AgentAndSkill,
+        Some("transparent") => settings.mcp_naming = Naming::SkillAlone,
+        Some(other) => {
+            let hint = "write agent__skill, or transparent for tools that are called as their servers call them";
+            reader.fault_with_hint(names.at, format!("names cannot be {other:?}"), hint);
+        }
+        None => {}
     }
 }
 

@@ -16,8 +16,8 @@ const CASE_KEYS: [&str; 7] = ["caller", "agent", "operation", "skill", "argument
 const CALLER_KEYS: [&str; 7] = ["principal", "issuer", "subject", "tenant", "scopes", "chain", "claims"];
 
 /// What can be wanted.
-pub(crate) const OPERATIONS: [&str; 8] =
-    ["send", "call", "get", "list", "cancel", "subscribe", "events.publish", "events.listen"];
+pub(crate) const OPERATIONS: [&str; 9] =
+    ["send", "call", "get", "list", "cancel", "subscribe", "upload", "events.publish", "events.listen"];
 
 /// A file of cases.
 #[derive(Debug, Default)]

@@ -1,18 +1,27 @@
 //! How this node is shown to an MCP server at a URL: `auth` beside its `url`.
 
-use bobbinet_mcp::{OAuthClientConfig, ServerAuth, TokenAuthority};
-use bobbinet_outbound::{Origin, SecretSource, oauth::issuer_metadata_urls};
+use bobbinet_mcp::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
+use bobbinet_outbound::{
+    Origin, SecretSource,
+    oauth::{ClientCredential, ClientKey, issuer_metadata_urls},
+};
 use reqwest::Url;
 
-use super::{reader::Reader, tree::Node};
+use super::{
+    reader::{MapSettings, Reader},
+    tree::Node,
+};
 
-const AUTH_KEYS: [&str; 3] = ["client", "bearer", "file"];
-const CLIENT_KEYS: [&str; 6] = ["issuer", "token_url", "id", "secret", "secret_file", "scope"];
+const AUTH_KEYS: [&str; 4] = ["client", "login", "bearer", "file"];
+const CLIENT_KEYS: [&str; 8] = ["issuer", "token_url", "id", "secret", "secret_file", "key_file", "key_id", "scope"];
+const LOGIN_KEYS: [&str; 7] = ["issuer", "id", "secret", "secret_file", "key_file", "key_id", "scope"];
 
-const AUTH_HINT: &str =
-    "say one of auth: { client: { issuer, id, secret_file } }, { file: PATH } and { bearer: \"${env:NAME}\" }";
+const AUTH_HINT: &str = "say one of auth: { client: { issuer, id, secret_file } }, { login: {} } (somebody logs in with a browser), { file: PATH } and \
+                         { bearer: \"${env:NAME}\" }";
 const CLIENT_HINT: &str = "for example { issuer: https://idp.example.com, id: node, secret: \"${env:MCP_SECRET}\" }; the issuer is the authorization server that has \
                            given the id, and nobody else is shown the secret";
+const LOGIN_HINT: &str = "login: {} is enough where the authorization server lets clients say themselves who they are; one that wants to know this node before has \
+                          given an id: { issuer: https://idp.example.com, id: node }, perhaps with a secret_file";
 const REFERENCE_HINT: &str = "name a variable, such as \"${env:NAME}\", or a file";
 
 /// Parts of a header's name that say that its value is nobody else's business.
@@ -33,6 +42,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, server: &Url) -> Option
     match *only {
         "bearer" => secret(reader, value, "a token").map(ServerAuth::Bearer),
         "file" => file(reader, value).map(ServerAuth::Bearer),
+        "login" => login(reader, value, server).map(ServerAuth::Login),
         _ => client(reader, value, server).map(ServerAuth::ClientCredentials),
     }
 }
@@ -42,20 +52,63 @@ fn client(reader: &mut Reader<'_>, node: &Node, server: &Url) -> Option<OAuthCli
     let issuer = fields.get("issuer").and_then(|node| issuer(reader, node));
     let token_url = fields.get("token_url").and_then(|node| token_url(reader, node));
     let id = fields.get("id").and_then(|node| reader.word(node, "id"));
-    let text = fields.get("secret").and_then(|node| secret(reader, node, "a secret"));
-    let in_file = fields.get("secret_file").and_then(|node| file(reader, node));
+    let credential = credential(reader, &fields);
     let scope = fields.get("scope").and_then(|node| reader.word(node, "scope"));
-    let has_both = (issuer.is_some() && token_url.is_some()) || (text.is_some() && in_file.is_some());
+    let has_both = issuer.is_some() && token_url.is_some();
     let authority = issuer.map(TokenAuthority::Issuer).or(token_url.map(TokenAuthority::TokenUrl));
-    match (authority, id, text.or(in_file)) {
-        (Some(authority), Some(id), Some(secret)) if !has_both => {
+    match (authority, id, credential) {
+        (Some(authority), Some(id), Some(credential)) if !has_both => {
             warn_of_plain_authority(reader, node, &authority, server);
-            Some(OAuthClientConfig { authority, id, secret, scope })
+            Some(OAuthClientConfig { authority, id, credential, scope })
         }
         // What stands there and cannot be read has been told.
         _ if reader.has_fault_at_or_after(fields.at) => None,
         _ => {
-            let what = "a client has an issuer or a token_url, an id, and one of secret and secret_file";
+            let what = "a client has an issuer or a token_url, an id, and one of secret, secret_file and key_file";
+            reader.fault_with_hint(fields.at, what, CLIENT_HINT);
+            None
+        }
+    }
+}
+
+fn login(reader: &mut Reader<'_>, node: &Node, server: &Url) -> Option<LoginConfig> {
+    let fields = reader.fields(node, "login", &LOGIN_KEYS);
+    let issuer = fields.get("issuer").and_then(|node| issuer(reader, node));
+    let id = fields.get("id").and_then(|node| reader.word(node, "id"));
+    let credential = credential(reader, &fields);
+    let scope = fields.get("scope").and_then(|node| reader.word(node, "scope"));
+    if reader.has_fault_at_or_after(fields.at) {
+        return None;
+    }
+    // Who has given an id is part of it: another would be shown what is not for it.
+    let is_whole = match (&issuer, &id, &credential) {
+        (None, Some(_), _) | (_, None, Some(_)) => false,
+        (Some(_), _, _) | (None, None, None) => true,
+    };
+    if !is_whole {
+        reader.fault_with_hint(fields.at, "a login with an id has the issuer that gave it", LOGIN_HINT);
+        return None;
+    }
+    if let Some(issuer) = &issuer {
+        warn_of_plain_authority(reader, node, &TokenAuthority::Issuer(issuer.clone()), server);
+    }
+    Some(LoginConfig { issuer, client: id.map(|id| (id, credential.unwrap_or(ClientCredential::None))), scope })
+}
+
+/// What a client shows; at most one thing.
+fn credential(reader: &mut Reader<'_>, fields: &MapSettings<'_>) -> Option<ClientCredential> {
+    let text = fields.get("secret").and_then(|node| secret(reader, node, "a secret"));
+    let in_file = fields.get("secret_file").and_then(|node| file(reader, node));
+    let key_file = fields.get("key_file").and_then(|node| reader.text(node, "a file"));
+    let id = fields.get("key_id").and_then(|node| reader.word(node, "key_id"));
+    let folder = reader.source().folder.clone();
+    let key = key_file.map(|path| ClientCredential::Key(ClientKey { file: folder.join(path), id: id.clone() }));
+    let all = [text.map(ClientCredential::Secret), in_file.map(ClientCredential::Secret), key];
+    let mut given = all.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (credential, None) if id.is_none() || fields.get("key_file").is_some() => credential,
+        (_, _) => {
+            let what = "a client shows one of secret, secret_file and key_file, and only a key has a key_id";
             reader.fault_with_hint(fields.at, what, CLIENT_HINT);
             None
         }
@@ -181,6 +234,23 @@ mod tests {
         check(&client("token_url: https://i.example/token, id: n, secret_file: ./secret"), None);
         check(&client("issuer: https://i.example, id: n, secret: plain"), error("does not stand in the file itself"));
         check(&client("issuer: https://i.example, id: n, secret: \"${NOT_SET:-two words}\""), error("is one word"));
+        check(&client("issuer: https://i.example, id: n, key_file: ./key.pem, key_id: k"), None);
+        check(
+            &client("issuer: https://i.example, id: n, key_file: ./k, secret_file: ./s"),
+            error("a client shows one of"),
+        );
+        check(
+            &client("issuer: https://i.example, id: n, secret_file: ./s, key_id: k"),
+            error("only a key has a key_id"),
+        );
+        let login = |words: &str| format!("{{ url: https://a.example/mcp, auth: {{ login: {{ {words} }} }} }}");
+        check(&login(""), None);
+        check(&login("scope: a b"), None);
+        check(&login("issuer: https://i.example"), None);
+        check(&login("issuer: https://i.example, id: n"), None);
+        check(&login("issuer: https://i.example, id: n, secret_file: ./s"), None);
+        check(&login("id: n"), error("has the issuer that gave it"));
+        check(&login("issuer: https://i.example, secret_file: ./s"), error("has the issuer that gave it"));
         check(&client("id: n, secret_file: ./secret"), error("a client has an issuer or a token_url"));
         check(&client("issuer: https://i.example, id: n"), error("a client has an issuer or a token_url"));
         check(&client("issuer: https://i.example?x, id: n, secret_file: ./s"), error("has a query"));

@@ -17,6 +17,10 @@ use crate::{
 /// What the server is called there.
 const NAME: &str = "bobbinet";
 
+/// What somebody should know whose file has variables in it.
+pub(super) const FEW_VARIABLES: &str =
+    "hosts pass on few variables: those that the file names belong into the \"env\" of the entry that starts bobbinet";
+
 /// Prints the entry for this host.
 pub(crate) fn print_entry(output: Output, command: &Mcp, host: McpHost) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::of(Code::Internal, &error);
@@ -25,6 +29,7 @@ pub(crate) fn print_entry(output: Output, command: &Mcp, host: McpHost) -> Resul
     let mut arguments = vec!["mcp".to_owned()];
     if let Some(file) = &command.file {
         arguments.push(absolute(file)?);
+        remark(Remark::Note, FEW_VARIABLES);
     }
     match (&command.node, &command.data_dir, &command.file) {
         (Some(url), _, _) => {

@@ -13,6 +13,7 @@ use crate::{
     failure::{Code, Failure},
     node::{self, Plan, Running},
     output::Output,
+    remark::{Remark, remark},
 };
 
 pub(crate) use entry::print_entry;
@@ -43,7 +44,9 @@ impl Prepared {
 pub(crate) fn prepare(output: Output, command: &Mcp) -> Result<Prepared, Failure> {
     let Some(file) = &command.file else { return Ok(Prepared { plan: None, data: command.data_dir.clone() }) };
     let file = std::path::absolute(file).map_err(|error| Failure::of(Code::Usage, &error))?;
-    let mut plan = node::of_own(output, file, command.data_dir.clone())?;
+    // Its user sees this in the log of the host, which has started us with a few of his variables.
+    let mut plan = node::of_own(output, file, command.data_dir.clone())
+        .inspect_err(|_| remark(Remark::Note, entry::FEW_VARIABLES))?;
     let data = plan.node.data.clone();
     if Running::at(&data).is_some() {
         return Ok(Prepared { plan: None, data: Some(data) });

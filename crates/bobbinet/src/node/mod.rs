@@ -3,6 +3,8 @@
 mod commands;
 mod descriptors;
 mod flows;
+mod logins;
+mod mesh_access;
 mod plan;
 mod reload;
 mod run;

@@ -13,16 +13,20 @@ use std::{
 
 use bobbinet_auth::{KEYS_FOLDER, KeyRing, Policy, SealingKey, Verifier, VerifierConfig};
 use bobbinet_core::AgentName;
-use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv};
+use bobbinet_engine::{Agent, Engine, EngineError, Env, Setup, SystemEnv, TaskBlobs};
 use bobbinet_gateway::{Gateway, GatewaySetup, PolicyAuthorizer};
-use bobbinet_http::{HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
-use bobbinet_mcp::{Launcher, McpAgent};
+use bobbinet_http::{HttpBlobUrls, HttpCourier, Mount, Server, ServerSetup, SetupError, Tls};
+use bobbinet_mcp::{Launcher, LoginDesk, McpAgent};
+use bobbinet_mcp_server::names::Naming;
 use bobbinet_model::{ModelAgent, ModelConfig};
 use bobbinet_orchestrator::Scheduler;
 use bobbinet_outbound::{Guard, Origin, OutboundLimits};
 use bobbinet_peer::PeerAgent;
 use bobbinet_push::{Webhooks, WebhooksSetup};
-use bobbinet_store::{OpenError, STORE_FOLDER, SledOptions, SledStore};
+use bobbinet_store::{
+    OpenError, STORE_FOLDER, SledOptions, SledStore,
+    blobs::{BLOBS_FOLDER, BlobLimits, Blobs},
+};
 use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -32,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     descriptors, flows,
+    logins::{self, LoginPages},
+    mesh_access::MeshAccess,
     plan::{Plan, Whom},
     reload::{self, Reload},
     running::{self, Announcement, Running},
@@ -102,10 +108,15 @@ pub(super) async fn start(
     // After the store: its folder's lock is the proof that no other node has started servers from here.
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     make_folder(&data.join(PEERS_FOLDER))?;
-    let hidden = [KEYS_FOLDER, STORE_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
-    let files = private_files(&node, &remotes, &peers, &callers);
+    let blobs = blobs(&data, &node.blobs).await?;
+    let hidden =
+        [KEYS_FOLDER, STORE_FOLDER, BLOBS_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
+    let files = private_files(&node, &agents, &remotes, &peers, &callers);
     let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
-    let mut agents = start_agents(agents, &launcher, &data)?;
+    let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
+    let logins = logins::open(&node, listen, tls.is_some(), &data)?;
+    let mesh = MeshAccess::new(&node, listen, tls.is_some(), keys.clone(), &callers.principals);
+    let mut agents = start_agents(agents, &launcher, (&mesh, &logins), &data)?;
     agents.extend(start_models(models)?);
     agents.extend(flows::agents(flows, &path_name(&node, &keys), &env)?);
     // Where one agent stands at the root, no other is found.
@@ -117,15 +128,16 @@ pub(super) async fn start(
     }
     let policy = callers.policy.clone().unwrap_or_else(Policy::owner_only);
     let authorizer = Arc::new(PolicyAuthorizer::new(policy.clone()));
-    let engine = Engine::open(Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer });
-    let engine = engine.await.map_err(|error| of_engine(&error))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let urls = HttpBlobUrls::new((node.public_url.as_deref(), scheme), (listen, &addresses()), mount.clone());
+    let blobs = TaskBlobs::new(blobs, Arc::new(urls));
+    let setup = Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer };
+    let engine = Engine::open_with_blobs(setup, blobs).await.map_err(|error| of_engine(&error))?;
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
-    let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
     let verifier = Verifier::with_api_keys(VerifierConfig::default(), issuers, api_keys)
         .with_certificates(callers.certified.clone());
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let known_as = node.public_url.clone().unwrap_or_else(|| format!("{scheme}://{listen}"));
     let webhooks = start_webhooks(&node, &engine, &keys, &data, known_as).await?;
     let setup = GatewaySetup {
@@ -149,6 +161,7 @@ pub(super) async fn start(
         longest_life: reload::longest_life(&callers),
     };
     let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
+    server.take_logins(Arc::new(LoginPages(logins)));
     // As late as can be: who is let in finds by the announcement with whose key to sign.
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let running = running(&engine, &server, &data, listen);
@@ -216,10 +229,11 @@ fn tls(node: &NodeConfig) -> Result<Option<Arc<Tls>>, Failure> {
 }
 
 /// What the configuration names that is private and may lie anywhere: the key of the node's certificate, those that it shows to peers,
-/// the tokens and secrets that it calls them with, and the hashes of its API keys. One that is replaced is covered no more for servers that run
+/// the tokens and secrets that it calls them and MCP servers with, and the hashes of its API keys. One that is replaced is covered no more for servers that run
 /// by then: that goes by the file, and ends with their next start.
 fn private_files(
     node: &NodeConfig,
+    agents: &BTreeMap<AgentName, AgentConfig>,
     remotes: &BTreeMap<AgentName, PeerSettings>,
     peers: &[NodePeer],
     callers: &CallersConfig,
@@ -237,7 +251,11 @@ fn private_files(
     let own = own.into_iter().chain(api_keys).chain(shown).map(PathBuf::as_path);
     let secrets = remotes.values().map(|peer| &peer.auth).chain(peers.iter().map(|peer| &peer.auth));
     // A server starts in a folder of its own.
-    own.chain(secrets.filter_map(|auth| auth.secret_file())).filter_map(|path| std::path::absolute(path).ok()).collect()
+    let of_servers = agents.values().filter_map(AgentConfig::secret_file);
+    own.chain(secrets.filter_map(|auth| auth.secret_file()))
+        .chain(of_servers)
+        .filter_map(|path| std::path::absolute(path).ok())
+        .collect()
 }
 
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
@@ -279,6 +297,20 @@ async fn open(data: &Path, now: bobbinet_core::Timestamp) -> Result<(Arc<SledSto
     let store = store.map_err(died)?.map_err(|error| of_store(&error))?;
     let keys = keys.map_err(died)?.map_err(|error| Failure::of(Code::Config, &error))?;
     Ok((Arc::new(store), Arc::new(keys)))
+}
+
+/// What is kept beside the store, whose lock is for both.
+async fn blobs(data: &Path, limits: &BlobLimits) -> Result<Arc<Blobs>, Failure> {
+    let (folder, limits) = (data.join(BLOBS_FOLDER), limits.clone());
+    let opened = spawn_blocking(move || Blobs::open(&folder, true, limits)).await;
+    let opened = opened.map_err(|error| Failure::of(Code::Internal, &error))?;
+    opened.map_err(|error| {
+        Failure::new(
+            Code::Internal,
+            format!("the folder {} cannot be used: {error}", data.join(BLOBS_FOLDER).display()),
+        )
+        .hint("it must be the node's own, as the rest of its data folder")
+    })
 }
 
 /// How the store of a data folder is opened.
@@ -338,6 +370,7 @@ fn agent_folder(data: &Path, name: &AgentName) -> Result<PathBuf, Failure> {
 fn start_agents(
     agents: BTreeMap<AgentName, AgentConfig>,
     launcher: &Launcher,
+    (mesh, logins): (&MeshAccess, &Arc<LoginDesk>),
     data: &Path,
 ) -> Result<BTreeMap<AgentName, Arc<dyn Agent>>, Failure> {
     let mut folders = BTreeMap::new();
@@ -349,7 +382,10 @@ fn start_agents(
     let guard = guard.map_err(|error| Failure::of(Code::Internal, &error))?;
     let start = |(name, config): (AgentName, AgentConfig)| {
         let folder = folders.remove(&name).unwrap_or_else(|| data.join(AGENTS_FOLDER).join(name.as_str()));
-        let agent = McpAgent::start(config.into_mcp(name.as_str()), launcher.clone(), &guard, folder);
+        let launcher = launcher.clone().with_fresh_env(mesh.env_of(&name, &config));
+        let mut config = config.into_mcp(name.as_str());
+        config.logins = logins.clone();
+        let agent = McpAgent::start(config, launcher, &guard, folder);
         (name, agent as Arc<dyn Agent>)
     };
     Ok(agents.into_iter().map(start).collect())
@@ -465,7 +501,10 @@ fn server(
         limits: node.http.clone(),
         is_version_required: node.is_version_required,
         grpc: node.has_grpc.then_some(bobbinet_grpc::routes),
-        mcp: node.has_mcp.then_some(bobbinet_mcp_server::routes),
+        mcp: node.has_mcp.then_some(match node.mcp_naming {
+            Naming::AgentAndSkill => bobbinet_mcp_server::routes,
+            Naming::SkillAlone => bobbinet_mcp_server::transparent_routes,
+        }),
         card: node.card,
         stop,
     };

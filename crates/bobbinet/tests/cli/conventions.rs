@@ -187,6 +187,7 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
         "send",
         "call",
         "task",
+        "blob",
         "check",
         "import",
         "flow",

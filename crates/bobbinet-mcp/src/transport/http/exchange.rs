@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_outbound::{Refused, oauth::BearerChallenge, sse::SseParser};
-use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
+use reqwest::{Response, StatusCode, Url, header::CONTENT_TYPE};
 use rmcp::model::RequestId;
 use tokio_util::sync::CancellationToken;
 
@@ -11,10 +11,12 @@ use super::{
     answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_of, is_stream},
     link::Link,
     listening,
+    login_point::LoginAdvice,
     outgoing::Outgoing,
     sending::{self, SendFault},
 };
 use crate::{
+    authorization::Refusal,
     config::HttpTransportKind,
     login::LOGIN_NEEDED,
     mailbox::{ConnectionError, Reply, RpcError},
@@ -195,11 +197,11 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
         && link.server.transport == HttpTransportKind::Auto
         && !link.has_post_url()
         && matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
-    let refused = refusal(link, outgoing, response).await;
+    let refused = refusal(link, id, outgoing, response).await;
     if may_be_older && matches!(&refused, ExchangeEnd::Told(_)) && listening::open_older(link).await.is_ok() {
         return match send(link, outgoing).await {
             Ok(response) if response.status().is_success() => take(link, id, outgoing, response).await,
-            Ok(response) => refusal(link, outgoing, response).await,
+            Ok(response) => refusal(link, id, outgoing, response).await,
             Err(end) => end,
         };
     }
@@ -237,9 +239,10 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
 }
 
 /// An answer that is none to our liking: what it says, and what that means for the request.
-async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> ExchangeEnd {
+async fn refusal(link: &Link, id: &RequestId, outgoing: &Outgoing, mut response: Response) -> ExchangeEnd {
     let status = response.status();
     let challenge = BearerChallenge::of_headers(response.headers());
+    let refused = Refusal::of(&response);
     let mut body = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -250,17 +253,23 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
         }
     };
     let _ = tokio::time::timeout(DRAIN_WAIT, reading).await;
-    if status == StatusCode::UNAUTHORIZED
-        && let Some(message) = link.login_point().refused(challenge.as_ref()).await
-    {
-        return ExchangeEnd::Told(Reply::Error(RpcError { code: LOGIN_NEEDED, message, data: None }));
+    if let Some(refusal) = refused {
+        let told = |code, message| ExchangeEnd::Told(Reply::Error(RpcError { code, message, data: None }));
+        match link.login_point().refused(&refusal).await {
+            LoginAdvice::LogIn(message) => return told(LOGIN_NEEDED, message),
+            LoginAdvice::Failed(message) => return told(0, message),
+            LoginAdvice::None => {}
+        }
     }
     let error = rpc_error(&body);
-    // Servers made with the TypeScript SDK that were started again answer 400, and name the session in words. What says whose reply it is comes
-    // from somebody who has read the request, and is that.
+    // Servers made with the TypeScript SDK that were started again answer 400, and name the session in words; with the Python SDK they
+    // answer 404, and as the request's id they name one of their own. What has the request's comes from somebody who has read it, and is its reply.
+    let is_reply = matches!(&error, Some((Some(named), _)) if named == id);
     let is_forgotten = match (status, &error) {
-        (StatusCode::NOT_FOUND, None | Some((None, _))) => true,
-        (StatusCode::BAD_REQUEST, Some((None, error))) => error.message.to_ascii_lowercase().contains("session"),
+        (StatusCode::NOT_FOUND, _) => !is_reply,
+        (StatusCode::BAD_REQUEST, Some((_, error))) => {
+            !is_reply && error.message.to_ascii_lowercase().contains("session")
+        }
         _ => false,
     };
     if is_forgotten && link.has_session() && !outgoing.is_modern() && !link.has_post_url() {
@@ -276,7 +285,9 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
     let reply = |message: String| Reply::Error(RpcError { code: 0, message, data: None });
     ExchangeEnd::Told(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            reply(format!("{} wants other credentials: {status}{}", link.peer(), wanted(challenge.as_ref())))
+            let by_name = if status == StatusCode::FORBIDDEN { or_by_name(&link.server.url) } else { "" };
+            let wanted = wanted(challenge.as_ref());
+            reply(format!("{} wants other credentials{by_name}: {status}{wanted}", link.peer()))
         }
         // What stands in between, or the server after it has begun: nobody knows how far it came.
         status if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
@@ -291,6 +302,12 @@ async fn refusal(link: &Link, outgoing: &Outgoing, mut response: Response) -> Ex
         }
         status => reply(answers(status)),
     })
+}
+
+/// Servers of this machine that fear DNS rebinding know it by its name alone, and say nothing else of it than 403.
+fn or_by_name(url: &Url) -> &'static str {
+    let host = url.host_str().unwrap_or_default();
+    if host.starts_with("127.") || host == "[::1]" { ", or to be called by its name, `localhost`" } else { "" }
 }
 
 /// What a server says that it wants. Its own words are not told: what it was shown may stand in them.

@@ -19,8 +19,9 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{authorization::Authorization, login_point::LoginPoint, outgoing::Outgoing};
+use super::{login_point::LoginPoint, outgoing::Outgoing};
 use crate::{
+    authorization::Authorization,
     config::{McpLimits, ServerUrl},
     mailbox::ConnectionError,
     transport::Received,

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use bobbinet_outbound::Refused;
 use reqwest::{RequestBuilder, Response, header::AUTHORIZATION};
 
-use super::{
-    authorization::{AuthFault, Authorization, Refusal, Shown},
-    link::Link,
-};
+use super::link::Link;
+use crate::authorization::{AuthFault, Authorization, Refusal, Shown};
 
 /// Why a request has no answer.
 pub(super) enum SendFault {
@@ -54,7 +52,10 @@ pub(super) async fn send(
 }
 
 fn show(request: RequestBuilder, shown: &Shown) -> RequestBuilder {
-    request.header(AUTHORIZATION, shown.header.clone())
+    match &shown.header {
+        Some(header) => request.header(AUTHORIZATION, header.clone()),
+        None => request,
+    }
 }
 
 /// What a gateway says of a server that is away says nothing of the token.

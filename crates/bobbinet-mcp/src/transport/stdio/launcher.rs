@@ -1,6 +1,6 @@
 //! The program by which servers are started.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc};
 
 /// The argument before each file that it must not see. They count only where there are such folders.
 pub(crate) const HIDE_FILE: &str = "--hide-file";
@@ -17,12 +17,46 @@ pub struct Launcher {
     pub args: Vec<OsString>,
     /// Folders that servers must not see, each with the whole of its path. Without any, nothing is hidden.
     pub hidden: Vec<PathBuf>,
+    /// What a server gets in its environment beside what it is configured with, made anew for each start.
+    pub fresh_env: FreshEnv,
+}
+
+/// Variables that are made anew for each start of a server, such as a token that ends.
+#[derive(Clone)]
+pub struct FreshEnv(Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>);
+
+impl FreshEnv {
+    /// Those that this makes. It is quick, and does not wait.
+    pub fn new(make: impl Fn() -> Vec<(String, String)> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    pub(crate) fn make(&self) -> Vec<(String, String)> {
+        (self.0)()
+    }
+}
+
+impl Default for FreshEnv {
+    fn default() -> Self {
+        Self::new(Vec::new)
+    }
+}
+
+impl fmt::Debug for FreshEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FreshEnv").finish_non_exhaustive()
+    }
 }
 
 impl Launcher {
     /// This very program, started with one more argument. It works also after its file was replaced or removed.
     pub fn this_program(argument: &str, hidden: Vec<PathBuf>) -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), args: vec![OsString::from(argument)], hidden }
+        Self {
+            program: PathBuf::from("/proc/self/exe"),
+            args: vec![OsString::from(argument)],
+            hidden,
+            fresh_env: FreshEnv::default(),
+        }
     }
 
     /// The same for servers that must not see these files either, each with the whole of its path. One that is not there when a server
@@ -30,6 +64,11 @@ impl Launcher {
     pub fn with_hidden_files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         self.args.extend(files.into_iter().flat_map(|file| [OsString::from(HIDE_FILE), file.into_os_string()]));
         self
+    }
+
+    /// The same for a server that gets these variables, too.
+    pub fn with_fresh_env(self, fresh_env: FreshEnv) -> Self {
+        Self { fresh_env, ..self }
     }
 
     /// The same for servers that may have so many files open, whatever we ourselves may.

@@ -137,6 +137,7 @@ impl ServerProcess {
             .args(&server.args)
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| is_passed_on(name.as_bytes())))
+            .envs(launcher.fresh_env.make())
             .envs(&server.env)
             .env(MARK, &mark)
             .stdin(Stdio::piped())

@@ -12,7 +12,7 @@ const TOLD_MAX: usize = 600;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
-pub(in super::super) enum AuthFault {
+pub(crate) enum AuthFault {
     /// What the operator named cannot be read.
     #[error("the token cannot be read")]
     Secret(#[source] io::Error),
@@ -54,6 +54,34 @@ pub(in super::super) enum AuthFault {
         #[source]
         source: TokenFault,
     },
+    /// Nobody can log in there.
+    #[error("the authorization server {issuer} lets nobody log in with a browser: it names no authorization_endpoint")]
+    NoLogin { issuer: String },
+    #[error(
+        "the authorization server {issuer} does not say that it takes PKCE with S256 (code_challenge_methods_supported), without which \
+         whoever sees a code could use it"
+    )]
+    NoPkce { issuer: String },
+    /// It does not know this node, and cannot come to.
+    #[error(
+        "the authorization server {issuer} neither reads who a client is at the client's URL nor registers clients by itself. Register this node \
+         there with the redirect URI {redirect}, and write the id that it gives: auth: {{ login: {{ issuer: {issuer}, id: … }} }}"
+    )]
+    NoClient { issuer: String, redirect: String },
+    #[error(
+        "the authorization server {issuer} does not register this node. Register it there by hand with the redirect URI {redirect}, and write \
+         the id that it gives: auth: {{ login: {{ issuer: {issuer}, id: … }} }}"
+    )]
+    NotRegistered {
+        issuer: String,
+        redirect: String,
+        #[source]
+        source: TokenFault,
+    },
+    #[error("this node knows no URL of its own that a browser could come back to")]
+    NoAddress,
+    #[error("there is no randomness to be had")]
+    NoChance,
     #[error("no token was got within {} s", .limit.as_secs())]
     TooSlow { limit: Duration },
     #[error("there is no other token")]
@@ -62,7 +90,7 @@ pub(in super::super) enum AuthFault {
 
 /// Why an issuer's metadata cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(in super::super) enum IssuerFault {
+pub(crate) enum IssuerFault {
     #[error(transparent)]
     Outbound(OutboundError),
     #[error(transparent)]
@@ -73,7 +101,7 @@ pub(in super::super) enum IssuerFault {
 
 impl AuthFault {
     /// With all that is behind it, in one line.
-    pub(in super::super) fn in_full(&self) -> String {
+    pub(crate) fn in_full(&self) -> String {
         let mut text = self.to_string();
         let mut next = self.source();
         while let Some(error) = next {

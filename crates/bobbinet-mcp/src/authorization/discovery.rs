@@ -5,8 +5,8 @@ use std::time::Duration;
 use bobbinet_outbound::{
     Fetched, Guard, OutboundError, OutboundLimits, Refused, fetch,
     oauth::{
-        BearerChallenge, ClientAuthMethod, IssuerMetadata, MetadataFault, ResourceMetadata, canonical_resource,
-        issuer_metadata_urls, may_carry_secrets, resource_metadata_urls,
+        BearerChallenge, ClientAuthMethod, ClientCredential, IssuerMetadata, MetadataFault, ResourceMetadata,
+        canonical_resource, issuer_metadata_urls, may_carry_secrets, resource_metadata_urls,
     },
 };
 use reqwest::{Method, StatusCode, Url, header::ACCEPT};
@@ -39,11 +39,12 @@ pub(super) struct Authority {
     pub(super) method: ClientAuthMethod,
 }
 
-/// Finds out who gives out tokens for this server. It must be whom the operator has named.
+/// Finds out who gives out tokens for this server, to a client that shows this. It must be whom the operator has named.
 pub(super) async fn find(
     guard: &Guard,
     server: &Url,
     authority: &TokenAuthority,
+    credential: &ClientCredential,
     challenge: Option<&BearerChallenge>,
 ) -> Result<(Resource, Authority), AuthFault> {
     let metadata = resource(guard, server, challenge).await?;
@@ -60,24 +61,47 @@ pub(super) async fn find(
     };
     let authority = match authority {
         TokenAuthority::TokenUrl(url) => {
-            Authority { issuer: url.to_string(), token_url: url.clone(), method: ClientAuthMethod::Basic }
+            Authority { issuer: url.to_string(), token_url: url.clone(), method: credential.methods()[0] }
         }
         TokenAuthority::Issuer(issuer) => {
-            let found = issuer_metadata(guard, issuer).await;
-            let IssuerMetadata { token_url, method, .. } =
-                found.map_err(|source| AuthFault::Issuer { issuer: issuer.clone(), source })?;
-            Authority { issuer: issuer.clone(), token_url, method }
+            let metadata = issuer_metadata(guard, issuer).await?;
+            let unfit = |fault| AuthFault::Issuer { issuer: issuer.clone(), source: IssuerFault::Metadata(fault) };
+            let method = metadata.method(credential).map_err(unfit)?;
+            Authority { issuer: issuer.clone(), token_url: metadata.token_url, method }
         }
     };
     Ok((resource, authority))
 }
 
-/// Who gives out tokens for this server, by its own word, if it says that. None of them is shown anything.
-pub(in super::super) async fn issuers_of(
+/// Finds out where people log in for this server: with whom the operator has named, or else with the first that the server names. A server
+/// that names nobody may be its own authorization server (2025-03-26).
+pub(super) async fn find_login(
     guard: &Guard,
     server: &Url,
+    configured: Option<&str>,
     challenge: Option<&BearerChallenge>,
-) -> Vec<String> {
+) -> Result<(Resource, String), AuthFault> {
+    let metadata = resource(guard, server, challenge).await?;
+    let resource = match &metadata {
+        Some(metadata) => Resource { name: metadata.resource.clone(), scopes: metadata.scopes.clone() },
+        None => Resource { name: canonical_resource(server), scopes: Vec::new() },
+    };
+    let named = metadata.map(|metadata| metadata.issuers).unwrap_or_default();
+    let issuer = match (configured, named.first()) {
+        (Some(issuer), None) => issuer.to_owned(),
+        (Some(issuer), Some(_)) if named.iter().any(|named| is_same_issuer(named, issuer)) => issuer.to_owned(),
+        (Some(issuer), Some(_)) => {
+            let named = named.iter().map(|issuer| origin_of(issuer)).collect();
+            return Err(AuthFault::OtherIssuer { configured: issuer.to_owned(), named });
+        }
+        (None, Some(issuer)) => issuer.clone(),
+        (None, None) => server.origin().ascii_serialization(),
+    };
+    Ok((resource, issuer))
+}
+
+/// Who gives out tokens for this server, by its own word, if it says that. None of them is shown anything.
+pub(crate) async fn issuers_of(guard: &Guard, server: &Url, challenge: Option<&BearerChallenge>) -> Vec<String> {
     let issuers = match resource(guard, server, challenge).await {
         Ok(Some(metadata)) => metadata.issuers,
         Ok(None) | Err(_) => Vec::new(),
@@ -141,7 +165,12 @@ async fn resource(
     Ok(None)
 }
 
-async fn issuer_metadata(guard: &Guard, issuer: &str) -> Result<IssuerMetadata, IssuerFault> {
+/// What an authorization server says of itself.
+pub(super) async fn issuer_metadata(guard: &Guard, issuer: &str) -> Result<IssuerMetadata, AuthFault> {
+    find_issuer_metadata(guard, issuer).await.map_err(|source| AuthFault::Issuer { issuer: issuer.to_owned(), source })
+}
+
+async fn find_issuer_metadata(guard: &Guard, issuer: &str) -> Result<IssuerMetadata, IssuerFault> {
     let mut last = None;
     for url in issuer_metadata_urls(issuer).map_err(IssuerFault::Metadata)? {
         let fault = match get(guard, &url).await {

@@ -1,0 +1,100 @@
+//! What a run does with blobs: keeps what is too large for its task, and reads what its caller has uploaded for it.
+
+use std::sync::Arc;
+
+use bobbinet_core::Principal;
+use bobbinet_store::blobs::{BlobError, BlobHash, BlobLabel, Holding};
+use bytes::Bytes;
+
+use crate::{
+    Run,
+    blobs::{BlobPlace, TaskBlobs, account},
+};
+
+/// A blob that a task refers to now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptBlob {
+    /// Where its task's readers fetch it.
+    pub url: String,
+    /// Its content.
+    pub hash: BlobHash,
+    /// Bytes of it.
+    pub length: u64,
+}
+
+/// What a blob is, for people and programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlobKind {
+    /// Its media type.
+    pub media_type: Option<Arc<str>>,
+    /// The name of the file that it is.
+    pub filename: Option<Arc<str>>,
+}
+
+impl Run {
+    /// Whether this node keeps blobs.
+    pub fn has_blobs(&self) -> bool {
+        self.host.blobs().is_some()
+    }
+
+    /// Keeps something large for as long as the task. Durable when this returns, and on the account of the task's owner. A run that is made
+    /// again keeps the same once.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub async fn keep_blob(
+        &self,
+        kind: BlobKind,
+        pieces: impl Iterator<Item = Bytes> + Send,
+    ) -> Result<KeptBlob, BlobError> {
+        let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
+        let label = self.label(kind);
+        let mut writer = blobs.blobs.begin(label.owner.clone()).await?;
+        for piece in pieces {
+            writer.write(piece).await?;
+        }
+        let kept = writer.finish(&self.task().id.stream(), label).await?;
+        let place = BlobPlace::Task(self.task().id, kept.hash);
+        let url = blobs.urls.url(&self.task().agent, &place);
+        Ok(KeptBlob { url, hash: kept.hash, length: kept.length })
+    }
+
+    /// Whether this is the URL of a blob of this node. Any other is none of ours, and is not fetched.
+    pub fn is_blob(&self, url: &str) -> bool {
+        self.host.blobs().is_some_and(|blobs| blobs.urls.place(url).is_some())
+    }
+
+    /// What is at such a URL, if it is the task's owner's and no larger than this. From now on it stays as long as the task.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`] also for somebody else's.
+    pub async fn read_blob(&self, url: &str, bytes_max: u64) -> Result<(Vec<u8>, BlobKind), BlobError> {
+        let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
+        let place = blobs.urls.place(url).ok_or(BlobError::NotFound)?;
+        let held = self.own(blobs, &place)?;
+        let kind = BlobKind { media_type: held.label.media_type.clone(), filename: held.label.filename.clone() };
+        if held.length > bytes_max {
+            return Err(BlobError::Large { max: bytes_max });
+        }
+        let from = (&held.holder, held.hash);
+        let held = blobs.blobs.share(from, &self.task().id.stream(), self.label(kind.clone())).await?;
+        let bytes = blobs.blobs.read(&held).await?.read_whole(bytes_max).await?;
+        Ok((bytes, kind))
+    }
+
+    fn own(&self, blobs: &TaskBlobs, place: &BlobPlace) -> Result<Arc<Holding>, BlobError> {
+        let held = blobs.at(place)?;
+        let is_own = held.label.owner == account(&self.task().tenant, self.owner());
+        if is_own { Ok(held) } else { Err(BlobError::NotFound) }
+    }
+
+    fn owner(&self) -> &Principal {
+        &self.task().owner
+    }
+
+    fn label(&self, kind: BlobKind) -> BlobLabel {
+        let BlobKind { media_type, filename } = kind;
+        let owner = account(&self.task().tenant, self.owner());
+        BlobLabel { owner, media_type, filename, made: self.now(), expires: None }
+    }
+}

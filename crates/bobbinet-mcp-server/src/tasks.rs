@@ -1,0 +1,125 @@
+//! Tasks of the mesh as tasks of MCP: what a host is given in place of a result that takes long, and by which it comes back, over another
+//! connection, or after a restart of the node. Its name is that of the A2A task. In 2025-11-25 a host asks for one, later (as the
+//! extension `io.modelcontextprotocol/tasks`) the server decides.
+
+use bobbinet_core::{Json, State, Task};
+
+use crate::{
+    client::{McpClient, TASKS},
+    limits::McpServerLimits,
+    object::Object,
+    question::Elicitation,
+    result::{self, CallResult, help},
+    revision::Revision,
+    rpc::RpcError,
+    server_error::ServerError,
+};
+
+/// The key under which a message says which task it belongs to (2025-11-25).
+pub(crate) const RELATED_KEY: &str = "io.modelcontextprotocol/related-task";
+
+/// The task as the answer to a call that it goes on with.
+pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
+    let fields = fields(task, status(task, client), client.revision, limits);
+    match client.revision.is_stateless() {
+        true => result::typed(fields, "task", result::meta(task, None)).to_json(),
+        false => Object::default().with("task", &fields).with("_meta", &result::meta(task, None)).to_json(),
+    }
+}
+
+/// How a task stands. In the newest revision with what has come of it, or what it asks.
+pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
+    let revision = client.revision;
+    let fields = fields(task, status(task, client), revision, limits);
+    if !revision.is_stateless() {
+        return fields.to_json();
+    }
+    let fields = match task.state {
+        State::Completed | State::Failed | State::Rejected => match ServerError::of(task) {
+            Some(ServerError { code, message, data }) => {
+                let error = Object::default().with("code", &code).with("message", &message).with_some("data", data);
+                fields.with("error", &error)
+            }
+            // What is inside says itself which task it is of.
+            None => fields.with("result", &CallResult::of(task, revision, false).to_json(revision)),
+        },
+        State::InputRequired | State::AuthRequired => match elicitation(task, client) {
+            Some(elicitation) => {
+                fields.with("inputRequests", &Object::default().with_owned(question_key(task), elicitation.request()))
+            }
+            None => fields,
+        },
+        State::Submitted | State::Working | State::Canceled => fields,
+    };
+    result::stateless(fields, Object::default()).to_json()
+}
+
+/// One of the entries of a list.
+pub(crate) fn entry(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
+    fields(task, status(task, client), client.revision, limits).to_json()
+}
+
+/// The open question, as this client can be asked it.
+pub(crate) fn elicitation(task: &Task, client: McpClient) -> Option<Elicitation> {
+    let question = task.question.as_ref().filter(|_| task.state.is_interrupted())?;
+    Elicitation::of(question, client, &state_of(task))
+}
+
+/// What a question of a task is known by.
+pub(crate) fn state_of(task: &Task) -> String {
+    format!("{}:{}", task.id, task.asked.0)
+}
+
+/// The task and the number of the question that such a state names.
+pub(crate) fn read_state(state: &str) -> Result<(&str, u64), RpcError> {
+    let read = state.split_once(':').and_then(|(task, asked)| Some((task, asked.parse().ok()?)));
+    read.ok_or_else(|| RpcError::invalid_params("`requestState` is none that was given out here"))
+}
+
+/// The key of a task's question: no two questions of a task have the same.
+pub(crate) fn question_key(task: &Task) -> String {
+    format!("question-{}", task.asked.0)
+}
+
+/// What a host lacks that asks for tasks without having said that it knows them.
+pub(crate) fn unknown_to(client: McpClient) -> Option<RpcError> {
+    let extensions = Object::default().with("extensions", &Object::default().with(TASKS, &Object::default()));
+    let text = "tasks are for clients that declare the extension io.modelcontextprotocol/tasks";
+    (client.revision.is_stateless() && !client.takes_tasks).then(|| RpcError::missing_capability(text, &extensions))
+}
+
+fn status(task: &Task, client: McpClient) -> &'static str {
+    let is_new = client.revision.is_stateless();
+    match task.state {
+        State::Submitted | State::Working => "working",
+        // Where the host can be asked nothing, whoever else can answer may.
+        State::InputRequired | State::AuthRequired if is_new && elicitation(task, client).is_none() => "working",
+        State::InputRequired | State::AuthRequired => "input_required",
+        State::Completed => "completed",
+        State::Failed | State::Rejected if is_new && ServerError::of(task).is_none() => "completed",
+        State::Failed | State::Rejected => "failed",
+        State::Canceled => "cancelled",
+    }
+}
+
+fn fields(task: &Task, status: &str, revision: Revision, limits: &McpServerLimits) -> Object {
+    let words = task.status_message.as_ref().map(|message| message.text()).filter(|words| !words.is_empty());
+    let words = match status {
+        "working" if task.state.is_interrupted() => {
+            Some([words, help(task)].into_iter().flatten().collect::<Vec<_>>().join(" "))
+        }
+        _ => words,
+    };
+    let poll = u64::try_from(limits.task_poll.as_millis()).unwrap_or(u64::MAX);
+    let fields = Object::default()
+        .with("taskId", &task.id.to_string())
+        .with("status", status)
+        .with_some("statusMessage", words)
+        .with("createdAt", &task.created_at.to_string())
+        .with("lastUpdatedAt", &task.status_at.to_string());
+    // A task is there for as long as the node keeps it.
+    match revision.is_stateless() {
+        true => fields.with("ttlMs", &()).with("pollIntervalMs", &poll),
+        false => fields.with("ttl", &()).with("pollInterval", &poll),
+    }
+}
