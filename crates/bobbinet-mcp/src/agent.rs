@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    argument_completion, call,
+    argument_completion, call, call_attempt,
     config::{McpConfig, ServerAddress},
     login::{self, LoginStep},
     pinned_tools::PinnedTools,
@@ -124,7 +124,7 @@ impl Agent for McpAgent {
     }
 
     async fn ready_to_plan(&self) -> Result<(), Fault> {
-        self.sessions.tools_known().await.map_err(call::nothing_called)
+        self.sessions.tools_known().await.map_err(call_attempt::nothing_called)
     }
 
     fn lane(&self, call: &Call) -> Option<Lane> {
@@ -136,6 +136,10 @@ impl Agent for McpAgent {
 
     fn lane_queue_max(&self) -> usize {
         self.config.limits.lane_queue_max
+    }
+
+    fn begins_tasks(&self) -> bool {
+        self.config.sampling.is_some()
     }
 
     fn max_concurrency(&self) -> usize {

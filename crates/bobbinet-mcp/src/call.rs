@@ -1,44 +1,39 @@
 //! One call of a tool, a resource or a prompt, from the durable intent to its outcome. Nothing here waits without a bound.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part};
-use bobbinet_engine::{CANCEL_GRACE, Run, Unanswered};
+use bobbinet_core::{Effect, Fault, Json, Outcome};
+use bobbinet_engine::{CANCEL_GRACE, Run};
 use rmcp::model::RequestMetaObject;
-use tokio::time::Instant;
 
 use crate::{
-    call_listener::{
-        CallListener, RequestOutcome, Target, ask_caller, canceled, not_asked, time_is_up, unknown, unreadable,
-    },
-    crash_history::{CallFingerprint, CrashStanding},
-    elicitation::Elicitation,
-    exclusive_tools::{CallOwner, CallPermit, CallProfile, ConcurrencyClass},
-    finished_call::finished,
-    in_flight::ToolCall,
+    call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
+    call_checkpoint::CallCheckpoint,
+    call_listener::{CallListener, RequestOutcome, Target, canceled, unknown, unreadable},
+    catalog::Tool,
+    crash_history::CallFingerprint,
+    finished_call::{Gives, finished},
     json_object::JsonObject,
-    login::{LOGIN_NEEDED, LoginNeeded},
-    mailbox::RpcError,
-    pinned_tools::TOOL_WITHHELD,
+    login::LOGIN_NEEDED,
     plan_message,
-    pool::{Home, SessionKey, SessionPool},
+    pool::{SessionKey, SessionPool},
     read_cache::LeadingCall,
     read_once::{self, ReadOnce},
-    result::{self, CallResult, URL_REQUIRED},
-    roots,
+    resource_follower,
+    result::{self, CallResult},
     schema::Work,
     schema_check,
     server_feature::ServerFeature,
+    server_questions::{Questions, not_offered},
+    server_task::{self, ServerTask, TaskSupport},
     session::{Client, RequestOptions},
     supervised_session::SupervisedSession,
+    task_follower::{TaskEnd, TaskFollower},
     uploads,
 };
 
 /// Rounds of question and answer that one call may take (2026-07-28): a server that asks without an end is broken.
 const ROUNDS_MAX: u32 = 10;
-
-/// How often a caller is asked to log in who says each time that he has.
-const LOGINS_MAX: u32 = 10;
 
 /// Connections that may break under a request before the server has seen it.
 const SENDS_MAX: u32 = 5;
@@ -70,15 +65,6 @@ async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run:
     }
 }
 
-/// What is made of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gives {
-    /// An artifact with a part for each block of it.
-    Parts,
-    /// The result as it came, as data.
-    Whole,
-}
-
 /// Carries out a run that names its call in words of its own, and gives its result as it came.
 pub(crate) async fn carry_out_whole(sessions: &Arc<SessionPool>, run: &Run, target: Target) -> Outcome {
     let shared = sessions.session(SessionKey::Shared);
@@ -93,9 +79,14 @@ async fn call_target(
     gives: Gives,
 ) -> Outcome {
     let write = (run.call().effect != Effect::ReadOnly).then(|| sessions.cache.write());
-    let lead = match read_once::look(&sessions.cache, shared, run, target).await {
-        ReadOnce::Done(outcome) => return outcome,
-        ReadOnce::Call(lead) => lead,
+    let followed = resource_follower::followed(target);
+    let lead = match &followed {
+        // It goes on reading, so no other call comes to the same.
+        Some(_) => None,
+        None => match read_once::look(&sessions.cache, shared, run, target).await {
+            ReadOnce::Done(outcome) => return outcome,
+            ReadOnce::Call(lead) => lead,
+        },
     };
     let fingerprint = CallFingerprint::of(target.tool.as_str(), &target.arguments);
     let home = tokio::select! {
@@ -108,162 +99,12 @@ async fn call_target(
         Err(fault) => return not_called(fault),
     };
     let attempt = CallAttempt { sessions, home, shared, run, target, fingerprint, gives };
-    let outcome = attempt.talk(lead).await;
+    let outcome = match followed {
+        Some(uri) => resource_follower::follow(&attempt, &uri).await,
+        None => attempt.talk(lead).await,
+    };
     drop(write);
     outcome
-}
-
-/// A run on its way to a server: one attempt at its call, with all its rounds.
-struct CallAttempt<'a> {
-    sessions: &'a Arc<SessionPool>,
-    /// Where the call is made, unless it would have to wait there.
-    home: Home,
-    shared: &'a Arc<SupervisedSession>,
-    run: &'a Run,
-    target: &'a Target,
-    fingerprint: CallFingerprint,
-    gives: Gives,
-}
-
-/// Where one request of a call is made.
-struct CallRoute {
-    session: Arc<SupervisedSession>,
-    client: Arc<Client>,
-    permit: CallPermit,
-    owner: CallOwner,
-}
-
-impl CallAttempt<'_> {
-    /// A session that is up, and leave to call through it, when it is the call's turn.
-    async fn admit(&self, round: u32) -> Result<CallRoute, Outcome> {
-        loop {
-            let (home, may_overflow) = match &self.home {
-                Home::Shared => (self.sessions.least_busy(), self.shared.config.replicas.is_empty()),
-                Home::Scoped(lease) => (lease.session.clone(), false),
-            };
-            let client = self.connected(&home, round).await?;
-            let profile = self.profile(&home, &client)?;
-            if let Ok(permit) = home.exclusive_tools.try_acquire(&profile) {
-                return Ok(CallRoute { session: home, client, permit, owner: profile.owner });
-            }
-            let overflow = if may_overflow { self.sessions.try_acquire_overflow(&profile) } else { None };
-            let (session, permit) = match overflow {
-                Some(found) => found,
-                None => (home.clone(), self.wait(&home, &profile, round).await?),
-            };
-            // It may have been restarted, or is only being started, and more may be known of the call.
-            let client = self.connected(&session, round).await?;
-            let is_as_thought = self.profile(&home, &client)?.class == profile.class;
-            if is_as_thought {
-                return Ok(CallRoute { session, client, permit, owner: profile.owner });
-            }
-        }
-    }
-
-    /// What is known of the call before it is made. `Err`: it is not made.
-    fn profile(&self, home: &SupervisedSession, client: &Client) -> Result<CallProfile, Outcome> {
-        let (config, run, tool) = (&home.config, self.run, self.target.tool.as_str());
-        let says = |list: &[String]| list.iter().any(|known| known == tool);
-        let asks = says(&config.interactive);
-        let is_silent = client.is_modern() || (!asks && (config.is_silent || says(&config.silent)));
-        let class = match home.exclusive_tools.crashes.standing(Instant::now(), self.fingerprint) {
-            CrashStanding::Banned(deaths, rest) => return Err(self.banned(deaths, rest)),
-            CrashStanding::Suspect => ConcurrencyClass::CrashSuspect,
-            CrashStanding::Clear if is_silent => ConcurrencyClass::Silent,
-            // What it came to before may be the result of a question that nobody was asked.
-            CrashStanding::Clear if asks || run.attempt() > 1 => ConcurrencyClass::Interactive,
-            CrashStanding::Clear => match run.call().effect {
-                Effect::ReadOnly => ConcurrencyClass::ReadOnly,
-                Effect::Idempotent | Effect::Keyed | Effect::AtMostOnce => ConcurrencyClass::Unknown,
-            },
-        };
-        Ok(CallProfile { owner: CallOwner::of(run.task()), tool: tool.to_owned(), class })
-    }
-
-    /// Waits for the call's turn; its task says why, and others have its slot.
-    async fn wait(&self, home: &SupervisedSession, profile: &CallProfile, round: u32) -> Result<CallPermit, Outcome> {
-        let say = |why: String| {
-            let message = Message::from_agent(self.run.message_id("waits"), vec![Part::text(why)]);
-            self.run.progress(Some(Arc::new(message)), None);
-        };
-        let queued = home.exclusive_tools.enqueue(profile);
-        let turn = async {
-            loop {
-                let aside = self.run.step_aside();
-                queued.wait_turn(say).await;
-                // Nobody holds a permit while he waits for a slot.
-                aside.come_back().await;
-                if let Some(permit) = queued.try_acquire() {
-                    return permit;
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.run.canceled() => Err(canceled(self.target, round)),
-            () = time_is_up(self.run) => Err(unreachable(self.target, round, Fault::new(
-                "server-busy",
-                format!("`{}` waited for its turn until its time was up", self.target.tool),
-            ))),
-            permit = turn => {
-                self.run.progress(None, None);
-                Ok(permit)
-            }
-        }
-    }
-
-    async fn connected(&self, session: &SupervisedSession, round: u32) -> Result<Arc<Client>, Outcome> {
-        let mut logins = 0;
-        loop {
-            match (connected(session, self.run).await, session.login()) {
-                (Connected::Yes(client), _) => return Ok(client),
-                (Connected::Canceled, _) => return Err(canceled(self.target, round)),
-                (Connected::No(_), Some(login)) if logins < LOGINS_MAX => {
-                    logins += 1;
-                    self.log_in(session, &login, round).await?;
-                    session.hurry();
-                }
-                (Connected::No(fault), _) => return Err(unreachable(self.target, round, fault)),
-            }
-        }
-    }
-
-    /// Has the caller log in, and waits until he says that he has, or it is seen. `Err`: the call is over.
-    async fn log_in(&self, session: &SupervisedSession, login: &LoginNeeded, round: u32) -> Result<(), Outcome> {
-        let question = Arc::new(login.question(self.run.message_id(&format!("login{round}"))));
-        let answered = tokio::select! {
-            biased;
-            answered = self.run.ask(question) => answered,
-            () = session.logged_in(login) => {
-                // He may have answered just now, or it was not kept yet: then there is no question to take back.
-                if let Err(error) = self.run.withdraw_question().await {
-                    tracing::debug!(%error, "a question for a login was not taken back");
-                }
-                return Ok(());
-            }
-        };
-        match answered {
-            Ok(answer) if is_accepted(&answer) => Ok(()),
-            Ok(_) => Err(declined_by_user(self.target)),
-            Err(Unanswered::Expired) => Err(Outcome::Declined),
-            Err(Unanswered::Over) => Err(canceled(self.target, round)),
-            Err(Unanswered::NotAsked(error)) => Err(not_asked(self.target, &error)),
-        }
-    }
-
-    /// A call that has killed its server too often is not made.
-    fn banned(&self, deaths: u32, rest: Duration) -> Outcome {
-        let tool = &self.target.tool;
-        let text = format!(
-            "the MCP server has died {deaths} times while it worked on `{tool}` with these arguments and on nothing else. \
-             It is not called so again for {} s",
-            rest.as_secs() + 1
-        );
-        match self.run.attempt() {
-            1 => not_called(Fault::new("kills-server", text)),
-            _ => unknown("kills-server", self.target, &text, false),
-        }
-    }
 }
 
 /// What to call: what was decided, and policy has seen.
@@ -304,71 +145,66 @@ async fn checked(shared: &SupervisedSession, target: Target) -> Result<Target, O
     }
 }
 
-/// What comes of waiting for a connection.
-enum Connected {
-    Yes(Arc<Client>),
-    No(Fault),
-    Canceled,
-}
-
-async fn connected(shared: &SupervisedSession, run: &Run) -> Connected {
-    tokio::select! {
-        biased;
-        () = run.canceled() => Connected::Canceled,
-        client = shared.client(|| run.deadline()) => client.map_or_else(Connected::No, Connected::Yes),
-    }
-}
-
-/// There is no server for a call: it surely did not happen.
-fn not_called(fault: Fault) -> Outcome {
-    Outcome::Failed(nothing_called(fault))
-}
-
-/// Why there is no server, for whoever wanted something called.
-pub(crate) fn nothing_called(fault: Fault) -> Fault {
-    Fault { text: format!("{}. Nothing was called", fault.text), ..fault }
-}
-
-/// There is no server for the next round of a call. What the rounds before it did, nobody but the server knows.
-fn unreachable(target: &Target, round: u32, fault: Fault) -> Outcome {
-    match round {
-        0 if fault.code == TOOL_WITHHELD => Outcome::Failed(fault),
-        0 => not_called(fault),
-        _ => unknown(fault.code, target, &format!("it asked for more, and then {}", fault.text), false),
-    }
-}
-
 impl CallAttempt<'_> {
-    /// Calls, answers the server's questions, calls again where the era wants that.
+    /// Calls, answers the server's questions, calls again where the era wants that; or goes on where an earlier run was.
     async fn talk(&self, mut lead: Option<LeadingCall>) -> Outcome {
         let (run, target) = (self.run, self.target);
+        let mut checkpoint = CallCheckpoint::of(run);
+        if let Some(outcome) = checkpoint.is_perhaps_made(run, target) {
+            return outcome;
+        }
+        if checkpoint.task.is_some() {
+            return self.follow(checkpoint, None, None).await;
+        }
+        // What the server wanted to know is not asked for again from the beginning, unless it has forgotten that.
+        let mut may_begin_anew = checkpoint.questions.is_some() && run.call().effect.may_run_again();
         let mut answers = JsonObject::default();
-        let mut state = None;
         let (mut unsent, mut logins) = (0, 0);
-        let mut round = 0;
+        let mut questions = checkpoint.questions.clone();
         loop {
-            let CallRoute { session, client, permit, owner } = match self.admit(round).await {
+            if let Some(open) = &questions {
+                answers =
+                    match open.answer(run, &self.shared.config, target, checkpoint.round, checkpoint.answered).await {
+                        Ok(answers) => answers,
+                        Err(outcome) => return outcome,
+                    };
+            }
+            let round = checkpoint.round;
+            let has_task =
+                |tool: &Tool, client: &Client| tool.task_support.wants_task(client.info(), &self.shared.config.server);
+            let route = match self.admit(round, self.place()).await {
                 Ok(route) => route,
-                Err(outcome) => return outcome,
+                Err(NotAdmitted::Over(outcome)) => return outcome,
+                Err(NotAdmitted::NoServer(fault)) => return unreachable(target, round, fault),
             };
+            let (session, client) = (route.session.clone(), route.client.clone());
             // What was planned while it was still as it had been, or is something else in this session.
             if let Some(why) = session.catalog().and_then(|catalog| catalog.withheld(target.tool.as_str())) {
                 return unreachable(target, round, why.fault(&session.config.name, target.tool.as_str()));
+            }
+            if let Err(error) = checkpoint.send(run).await {
+                return unknown(
+                    "not-kept",
+                    target,
+                    &format!("it was not called anew, since that could not be kept: {error}"),
+                    false,
+                );
             }
             let mut params = target.feature.params(target.tool.as_str(), &target.arguments);
             if !answers.is_empty() {
                 params.set("inputResponses", answers.to_json());
             }
-            if let Some(state) = &state {
+            if let Some(state) = questions.as_ref().and_then(Questions::state) {
                 params.set("requestState", Json::clone(state));
             }
-            let tool_call = ToolCall { ticket: permit.ticket, owner, fingerprint: self.fingerprint };
-            let headers = match session.catalog() {
-                Some(catalog) => catalog.get(target.tool.as_str()).map(|tool| tool.headers.values(&target.arguments)),
-                None => None,
-            };
-            let headers = headers.unwrap_or_default();
-            let options = RequestOptions { meta: meta(run, &client), call: Some(tool_call), headers };
+            let catalog = session.catalog();
+            let tool = catalog.as_deref().and_then(|catalog| catalog.get(target.tool.as_str()));
+            if tool.is_some_and(|tool| has_task(tool, &client)) {
+                params.set("task", Json::from(&serde_json::json!({"ttl": session.config.limits.task_ttl_ms})));
+            }
+            let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
+            let options =
+                RequestOptions { meta: meta(run, &client), call: Some(self.tool_call(&route, None)), headers };
             let sent = client.send(target.feature.method(), params.to_json(), options).await;
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),
@@ -377,12 +213,10 @@ impl CallAttempt<'_> {
                     (outcome, client.in_flight.was_passed_over(pending.serial))
                 }
             };
-            // Nobody is kept out while the caller of an answered request is asked for more.
-            drop(permit);
             if client.in_flight.broken().is_none() {
                 session.exclusive_tools.crashes.lived(self.fingerprint);
             }
-            let questions = match outcome {
+            let json = match outcome {
                 RequestOutcome::Over(outcome) => return outcome,
                 RequestOutcome::NotSent(broken) => {
                     unsent += 1;
@@ -394,6 +228,7 @@ impl CallAttempt<'_> {
                 }
                 RequestOutcome::Error(error) if error.code == LOGIN_NEEDED && logins < LOGINS_MAX => {
                     // It has done nothing. Whoever was let in meanwhile lets this call in too.
+                    drop(route);
                     if let Some(login) = session.last_login() {
                         logins += 1;
                         if let Err(outcome) = self.log_in(&session, &login, round).await {
@@ -402,104 +237,100 @@ impl CallAttempt<'_> {
                     }
                     continue;
                 }
-                RequestOutcome::Error(error) => match links(&error) {
-                    Some(questions) => Questions { list: questions, given: JsonObject::default(), state: None },
+                RequestOutcome::Error(_) if may_begin_anew => {
+                    (may_begin_anew, questions, answers) = (false, None, JsonObject::default());
+                    checkpoint.begin_anew();
+                    continue;
+                }
+                RequestOutcome::Error(error) => match Questions::of_error(&error) {
+                    Some(asked) => Err(asked),
                     None => return result::failed(&target.feature.error(error), run.message_id("refused")),
                 },
-                RequestOutcome::Result(json) => match CallResult::read_apart(target.feature, json.clone()).await {
+                RequestOutcome::Result(json) => Ok(json),
+            };
+            may_begin_anew = false;
+            if let Ok(json) = &json
+                && let Some(task) = self.task_of(json, &client)
+            {
+                checkpoint.took(run, &task.id, self.replica_of(&session)).await;
+                return self.follow(checkpoint, Some(&task), Some(route)).await;
+            }
+            // Nobody is kept out while the caller of an answered request is asked for more.
+            drop(route);
+            let asked = match json {
+                Err(asked) => asked,
+                Ok(json) => match CallResult::read_apart(target.feature, json.clone()).await {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
                         // What somebody has answered a question for is his, and what nobody knows the cause of is nobody's.
                         if let Some(lead) = lead.take().filter(|_| round == 0 && !was_passed_over) {
                             lead.land(&json, !result.is_error());
                         }
-                        return match self.gives {
-                            Gives::Whole if !result.is_error() => result::whole(&json),
-                            Gives::Whole | Gives::Parts => {
-                                finished(&session, run, target, result, was_passed_over).await
-                            }
-                        };
+                        return self.finish(&session, &json, result, was_passed_over).await;
                     }
-                    Ok(result) => match read_questions(&result, &session.config.roots) {
-                        Ok((list, given)) => Questions { list, given, state: result.request_state },
-                        Err(what) => {
-                            let text = format!("`{}` asks for {what}, which is not offered to it", target.tool);
-                            return Outcome::Failed(Fault::new("unsupported-question", text));
-                        }
+                    Ok(result) => match Questions::of_result(&result, &session.config) {
+                        Ok(asked) => asked,
+                        Err(what) => return not_offered(target, &what),
                     },
                 },
             };
             drop(lead.take());
-            round += 1;
-            if round > ROUNDS_MAX {
+            if round >= ROUNDS_MAX {
                 let text = format!("`{}` asked {ROUNDS_MAX} times over and came to no end", target.tool);
                 return Outcome::Failed(Fault::new("too-many-rounds", text));
             }
-            state = questions.state;
-            answers = questions.given;
-            for (number, (key, asked)) in questions.list.iter().enumerate() {
-                let question = Arc::new(asked.ask(run.message_id(&format!("q{round}.{number}"))));
-                match ask_caller(run, question).await {
-                    Ok(answer) if key.is_empty() && !is_accepted(&answer) => return declined_by_user(target),
-                    Ok(_) if key.is_empty() => {}
-                    Ok(answer) => answers.set(key, answer),
-                    // Nothing is held on the other side: there is nobody to tell.
-                    Err(Unanswered::Expired) => return Outcome::Declined,
-                    Err(Unanswered::Over) => return canceled(target, round),
-                    Err(Unanswered::NotAsked(error)) => return not_asked(target, &error),
-                }
-            }
+            checkpoint.park(run, asked.clone()).await;
+            questions = Some(asked);
         }
     }
-}
 
-/// What a server wants to know before a call is made again.
-struct Questions {
-    /// Each with the name that its answer goes under; without one, for an error that names addresses to visit.
-    list: Vec<(String, Elicitation)>,
-    /// What nobody needs to be asked for.
-    given: JsonObject,
-    state: Option<Json>,
-}
-
-fn read_questions(result: &CallResult, roots: &[PathBuf]) -> Result<(Vec<(String, Elicitation)>, JsonObject), String> {
-    #[derive(serde::Deserialize)]
-    struct Input {
-        method: String,
-        #[serde(default)]
-        params: Option<Json>,
-    }
-    let (mut list, mut given) = (Vec::new(), JsonObject::default());
-    for (key, request) in result.input_requests.iter().flat_map(JsonObject::iter) {
-        let input = request.read::<Input>().map_err(|_| "something unreadable".to_owned())?;
-        if input.method == roots::METHOD && !roots.is_empty() {
-            given.set(key, roots::answer(roots));
-            continue;
-        }
-        let asked = input.params.as_ref().and_then(Elicitation::read);
-        match asked.filter(|_| input.method == "elicitation/create") {
-            Some(asked) => list.push((key.to_owned(), asked.named(key))),
-            None => return Err(format!("`{}`", input.method)),
+    /// Where it may be called: not where nobody finds its task again.
+    fn place(&self) -> Place {
+        let catalog = self.shared.catalog();
+        let tool = catalog.as_deref().and_then(|catalog| catalog.get(self.target.tool.as_str()));
+        match tool.map(|tool| tool.task_support) {
+            Some(TaskSupport::Required | TaskSupport::Optional) => Place::Lasting,
+            Some(TaskSupport::Forbidden) | None => Place::Any,
         }
     }
-    Ok((list, given))
-}
 
-/// The addresses of an error that wants its user to visit them first (2025-11-25).
-fn links(error: &RpcError) -> Option<Vec<(String, Elicitation)>> {
-    #[derive(serde::Deserialize)]
-    struct Data {
-        elicitations: Vec<Json>,
+    /// The task of the server's that a call has become, if it has.
+    fn task_of(&self, result: &Json, client: &Client) -> Option<ServerTask> {
+        match self.target.feature {
+            ServerFeature::Tool => ServerTask::created(result, server_task::dialect(client.info())?),
+            ServerFeature::Resource
+            | ServerFeature::ResourceList
+            | ServerFeature::Prompt
+            | ServerFeature::Completion => None,
+        }
     }
-    let data = error.data.as_ref().filter(|_| error.code == URL_REQUIRED)?;
-    let data = data.read::<Data>().ok()?;
-    let list = data.elicitations.iter().filter_map(Elicitation::read).map(|asked| (String::new(), asked));
-    let list = list.collect::<Vec<_>>();
-    (!list.is_empty()).then_some(list)
-}
 
-fn is_accepted(answer: &Json) -> bool {
-    JsonObject::read(answer).and_then(|fields| fields.text("action")).as_deref() == Some("accept")
+    /// Follows the server's task to its end, at first by the way on which it was begun.
+    async fn follow(&self, checkpoint: CallCheckpoint, task: Option<&ServerTask>, route: Option<CallRoute>) -> Outcome {
+        let (run, target) = (self.run, self.target);
+        match TaskFollower::new(self, checkpoint, task).follow(route).await {
+            TaskEnd::Over(outcome) => outcome,
+            TaskEnd::Error(error) => result::failed(&error, run.message_id("refused")),
+            TaskEnd::Result(session, json) => match CallResult::read_apart(target.feature, json.clone()).await {
+                Err(why) => unreadable(target, run.call().effect, &why),
+                Ok(result) => self.finish(&session, &json, result, false).await,
+            },
+        }
+    }
+
+    /// What the result of the call comes to.
+    async fn finish(
+        &self,
+        session: &SupervisedSession,
+        json: &Json,
+        result: CallResult,
+        was_passed_over: bool,
+    ) -> Outcome {
+        match self.gives {
+            Gives::Whole if !result.is_error() => result::whole(json),
+            Gives::Whole | Gives::Parts => finished(session, self.run, self.target, result, was_passed_over).await,
+        }
+    }
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
@@ -515,9 +346,4 @@ fn meta(run: &Run, client: &Client) -> RequestMetaObject {
         meta.insert("traceparent".to_owned(), trace.as_ref().into());
     }
     meta
-}
-
-fn declined_by_user(target: &Target) -> Outcome {
-    let text = format!("`{}` needs its user to do something elsewhere first, and that was declined", target.tool);
-    Outcome::Failed(Fault::new("declined", text))
 }

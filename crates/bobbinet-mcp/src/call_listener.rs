@@ -10,8 +10,9 @@ use crate::{
     config::McpConfig,
     elicitation::{Elicitation, is_same, with_note},
     json_object::JsonObject,
-    mailbox::{ConnectionError, ElicitationRequest, Mail, Progress, Reply, RpcError},
+    mailbox::{Asks, ConnectionError, ElicitationRequest, Mail, Progress, Reply, RpcError},
     result::{self, CallResult},
+    sampling,
     server_feature::ServerFeature,
     session::PendingRequest,
 };
@@ -36,6 +37,7 @@ pub(crate) enum RequestOutcome {
 
 /// Listens to one request of a call: carries what comes of a request to the run, and the caller's answers to the server.
 pub(crate) struct CallListener<'a> {
+    config: &'a McpConfig,
     run: &'a Run,
     target: &'a Target,
     round: u32,
@@ -44,11 +46,20 @@ pub(crate) struct CallListener<'a> {
     /// How long a question is held open once others wait for it.
     hold: Duration,
     asked: u32,
+    /// Answers of our caller that are to other questions, if the request is about a task of the server's.
+    of_task: Option<usize>,
+}
+
+/// How a question of the server has ended that was not answered.
+pub(crate) enum AnswerEnd {
+    /// The server has stopped waiting, with this.
+    Reply(Reply),
+    Over(Outcome),
 }
 
 impl<'a> CallListener<'a> {
     pub(crate) fn new(
-        config: &McpConfig,
+        config: &'a McpConfig,
         run: &'a Run,
         target: &'a Target,
         round: u32,
@@ -56,7 +67,13 @@ impl<'a> CallListener<'a> {
     ) -> Self {
         let hold = Duration::from_millis(config.limits.hold_for_others_ms);
         let idle = config.idle(target.tool.as_str());
-        Self { run, target, round, pending, idle, hold, asked: 0 }
+        Self { config, run, target, round, pending, idle, hold, asked: 0, of_task: None }
+    }
+
+    /// The request is about a task of the server's, which goes on without it: a question waits for as long as our caller takes, and nobody
+    /// is told here that it is canceled. Of its answers, so many are to other questions.
+    pub(crate) fn of_task(self, answered: usize) -> Self {
+        Self { of_task: Some(answered), ..self }
     }
 
     pub(crate) async fn listen(mut self) -> RequestOutcome {
@@ -72,11 +89,11 @@ impl<'a> CallListener<'a> {
             match event {
                 CallEvent::Mail(Mail::Progress(progress)) => self.report(&progress),
                 CallEvent::Mail(Mail::Alive) => {}
-                CallEvent::Mail(Mail::Question(asked)) => {
-                    if let Some(outcome) = self.answer(asked).await {
-                        return outcome;
-                    }
-                }
+                CallEvent::Mail(Mail::Question(asked)) => match self.answer(asked).await {
+                    None => {}
+                    Some(AnswerEnd::Reply(reply)) => return self.outcome_of(reply),
+                    Some(AnswerEnd::Over(outcome)) => return RequestOutcome::Over(outcome),
+                },
                 CallEvent::Mail(Mail::Reply(reply)) => return self.outcome_of(reply),
                 CallEvent::Canceled => return RequestOutcome::Over(self.cancel_and_wait().await),
                 CallEvent::Idle => {
@@ -109,7 +126,7 @@ impl<'a> CallListener<'a> {
         }
     }
 
-    fn report(&self, progress: &Progress) {
+    pub(crate) fn report(&self, progress: &Progress) {
         let mut numbers = JsonObject::default();
         numbers.set("value", Json::of(&progress.value));
         if let Some(total) = progress.total {
@@ -126,27 +143,30 @@ impl<'a> CallListener<'a> {
     }
 
     /// Puts a question of the server to the caller. Returns how the request has ended if that comes first.
-    async fn answer(&mut self, asked: ElicitationRequest) -> Option<RequestOutcome> {
+    pub(crate) async fn answer(&mut self, asked: ElicitationRequest) -> Option<AnswerEnd> {
         self.asked += 1;
+        if asked.asks == Asks::Model {
+            return self.sample(asked).await;
+        }
         let Some(elicitation) = Elicitation::read(&asked.params) else {
-            // Dropped: the server is told `cancel`.
+            let _ = asked.answer.send(action("cancel"));
             return None;
         };
         let question = Arc::new(elicitation.ask(self.run.message_id(&format!("q{}", self.asked))));
         let said = {
-            let asking = ask_caller(self.run, question);
+            let asking = self.ask(question);
             tokio::pin!(asking);
             tokio::select! {
                 biased;
                 answer = &mut asking => ElicitationEnd::Answer(answer),
                 // The server has stopped waiting. What else it asks meanwhile is asked after this.
-                reply = self.pending.mailbox.replied_meanwhile() => return Some(self.outcome_of(reply)),
+                reply = self.pending.mailbox.replied_meanwhile() => return Some(AnswerEnd::Reply(reply)),
                 () = asked.open.hold_over() => ElicitationEnd::TimedOut,
             }
         };
         let answer = match said {
             ElicitationEnd::Answer(answer) => answer,
-            ElicitationEnd::TimedOut => return Some(self.let_go(asked, &elicitation).await),
+            ElicitationEnd::TimedOut => return Some(AnswerEnd::Over(self.let_go(asked, &elicitation).await)),
         };
         match answer {
             Ok(answer) => {
@@ -156,24 +176,54 @@ impl<'a> CallListener<'a> {
             }
             Err(Unanswered::Expired) => {
                 self.decline(asked).await;
-                Some(RequestOutcome::Over(Outcome::Declined))
+                Some(AnswerEnd::Over(Outcome::Declined))
+            }
+            Err(Unanswered::Over) if self.of_task.is_some() => {
+                Some(AnswerEnd::Over(unknown("canceled", self.target, "it was canceled", false)))
             }
             Err(Unanswered::Over) => {
                 let _ = asked.answer.send(action("cancel"));
-                Some(RequestOutcome::Over(self.cancel_and_wait().await))
+                Some(AnswerEnd::Over(self.cancel_and_wait().await))
             }
             Err(Unanswered::NotAsked(error)) => {
                 let _ = asked.answer.send(action("cancel"));
                 self.pending.cancel();
                 // What it comes to now was not decided by anybody.
                 let _ = tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await;
-                Some(RequestOutcome::Over(not_asked(self.target, &error)))
+                Some(AnswerEnd::Over(not_asked(self.target, &error)))
+            }
+        }
+    }
+
+    /// Has a language model say what the server wants to hear.
+    async fn sample(&mut self, asked: ElicitationRequest) -> Option<AnswerEnd> {
+        let what = format!("{}.{}", self.round, self.asked);
+        let said = tokio::select! {
+            biased;
+            () = self.run.canceled() => return None,
+            reply = self.pending.mailbox.replied_meanwhile() => return Some(AnswerEnd::Reply(reply)),
+            said = sampling::sample(self.run, self.config, &what, &asked.params) => said,
+        };
+        let said = said.unwrap_or_else(|why| {
+            tracing::warn!(task = %self.run.task().id, why, "a server was told nothing by a model");
+            sampling::no(&why)
+        });
+        let _ = asked.answer.send(said);
+        None
+    }
+
+    /// Asks our caller; for a task of the server's, for as long as he takes.
+    async fn ask(&self, question: Arc<Question>) -> Result<Json, Unanswered> {
+        loop {
+            match ask_caller(self.run, question.clone(), self.of_task.unwrap_or_default()).await {
+                Err(Unanswered::Expired) if self.of_task.is_some() => {}
+                said => return said,
             }
         }
     }
 
     /// Others have waited for the answer long enough: the call is brought to its end, and the question says so.
-    async fn let_go(&self, asked: ElicitationRequest, elicitation: &Elicitation) -> RequestOutcome {
+    async fn let_go(&self, asked: ElicitationRequest, elicitation: &Elicitation) -> Outcome {
         self.decline(asked).await;
         let then = if self.run.call().effect.may_run_again() {
             "An answer makes the call again and goes to it"
@@ -185,7 +235,7 @@ impl<'a> CallListener<'a> {
             self.hold
         );
         let again = elicitation.ask(self.run.message_id(&format!("q{}-again", self.asked)));
-        RequestOutcome::Over(Outcome::LetGo { question: Arc::new(with_note(&again, &note)) })
+        Outcome::LetGo { question: Arc::new(with_note(&again, &note)) }
     }
 
     /// Declines a question, and gives the call a while to end: what it comes to was not decided by anybody.
@@ -281,11 +331,16 @@ pub(crate) fn not_asked(target: &Target, error: &EngineError) -> Outcome {
     unknown("not-asked", target, &format!("its question could not be asked: {error}"), false)
 }
 
-/// Asks the caller, unless an earlier attempt of this call has been answered the same question.
-pub(crate) async fn ask_caller(run: &Run, question: Arc<Question>) -> Result<Json, Unanswered> {
-    let before = run.task().answers.iter().rev().find(|(asked, _)| is_same(asked, &question));
+/// Asks the caller, unless he has answered the same question in an earlier attempt of this call, after so many other answers.
+pub(crate) async fn ask_caller(run: &Run, question: Arc<Question>, answered: usize) -> Result<Json, Unanswered> {
+    let task = run.task();
+    let before = task.answers.iter().skip(answered).rev().find(|(asked, _)| is_same(asked, &question));
     if let Some((_, answer)) = before {
         return Ok(answer.clone());
+    }
+    if task.question.as_ref().is_some_and(|open| !is_same(open, &question)) {
+        // It was asked by an earlier run, and nobody wants to know it any more. It may be gone already.
+        let _ = run.withdraw_question().await;
     }
     run.ask(question).await
 }

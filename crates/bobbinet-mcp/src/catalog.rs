@@ -8,6 +8,7 @@ use rmcp::model::ServerPeerInfo;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    completion_skill,
     config::{McpConfig, ServerAddress, SkillNotes},
     hidden_words::warn_of_hidden,
     listing::{Offers, RawTool, ToolHints},
@@ -16,6 +17,7 @@ use crate::{
     resources, rpc_message,
     schema::Schema,
     server_feature::ServerFeature,
+    server_task::TaskSupport,
     tool_question,
 };
 
@@ -36,6 +38,7 @@ pub(crate) struct Tool {
     pub(crate) output: Option<Arc<Schema>>,
     /// Arguments that its calls say again in headers. None but over HTTP.
     pub(crate) headers: ParameterHeaders,
+    pub(crate) task_support: TaskSupport,
 }
 
 /// What a server offers, as skills of its agent. A new listing is a new catalog.
@@ -58,13 +61,12 @@ impl Catalog {
         let mut tools = BTreeMap::new();
         let mut skills = Vec::new();
         for raw in &offers.tools {
-            let needs_task = raw.execution.as_ref().and_then(|it| it.task_support.as_deref()) == Some("required");
             let id = match SkillId::parse(&raw.name) {
-                Ok(_) if needs_task => {
+                Ok(_) if !task_support(raw).is_callable(info) => {
                     tracing::warn!(
                         agent = config.name,
                         tool = raw.name,
-                        "a tool is left out: it runs only as an MCP task"
+                        "a tool is left out: it runs only as an MCP task, and its server has declared none"
                     );
                     continue;
                 }
@@ -106,7 +108,7 @@ impl Catalog {
             skills.push(skill(config, &tool, about));
             tools.insert(raw.name.clone(), tool);
         }
-        for (reading, about) in reads(config, offers) {
+        for (reading, about) in reads(config, info, offers) {
             let name = reading.id.as_str().to_owned();
             if tools.contains_key(&name) {
                 tracing::warn!(
@@ -128,6 +130,7 @@ impl Catalog {
                 input,
                 output: None,
                 headers: ParameterHeaders::default(),
+                task_support: TaskSupport::Forbidden,
                 id: reading.id,
             };
             look_at_words(config, &about.title, &tool, before);
@@ -175,7 +178,12 @@ impl Catalog {
         }
         let is_tool = |tool: &&Tool| tool.feature == ServerFeature::Tool;
         let has_tools = self.tools.values().any(|tool| is_tool(&tool));
-        let mut candidates = self.tools.values().filter(|tool| !has_tools || is_tool(tool));
+        let mut candidates = self.tools.values().filter(|tool| match tool.feature {
+            ServerFeature::Tool => true,
+            ServerFeature::Resource | ServerFeature::Prompt => !has_tools,
+            // Whoever wants these says so.
+            ServerFeature::ResourceList | ServerFeature::Completion => false,
+        });
         candidates.next().filter(|_| candidates.next().is_none())
     }
 
@@ -257,8 +265,13 @@ fn tool(config: &McpConfig, id: &SkillId, raw: &RawTool, before: Option<&Tool>) 
             && raw.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
         input: compiled(config, id, input, before.map(|tool| &tool.input)),
         headers: ParameterHeaders::default(),
+        task_support: task_support(raw),
         output: output.map(|json| compiled(config, id, json, before.and_then(|tool| tool.output.as_ref()))),
     }
+}
+
+fn task_support(raw: &RawTool) -> TaskSupport {
+    TaskSupport::read(raw.execution.as_ref().and_then(|it| it.task_support.as_deref()))
 }
 
 /// A schema, or the one that there was before it, if it is the same.
@@ -283,18 +296,43 @@ struct Reading {
 }
 
 /// The skill that reads resources, if there are any, and one for each prompt.
-fn reads(config: &McpConfig, offers: &Offers) -> Vec<(Reading, About)> {
+fn reads(config: &McpConfig, info: Option<&ServerPeerInfo>, offers: &Offers) -> Vec<(Reading, About)> {
     let mut reads = Vec::new();
     let has_resources = !offers.resources.is_empty() || !offers.templates.is_empty();
     if has_resources {
         let id = SkillId::parse(resources::READ).expect("words are a skill's id");
+        let declared = info.and_then(|info| info.capabilities.resources.as_ref());
+        let subscribes = declared.and_then(|resources| resources.subscribe) == Some(true);
         let about = About {
             title: "Read a resource".to_owned(),
             description: resources::description(&offers.resources, &offers.templates),
             otherwise: String::new(),
             examples: resources::examples(&offers.resources),
         };
-        reads.push((Reading { feature: ServerFeature::Resource, id, input: resources::input_schema() }, about));
+        reads.push((
+            Reading { feature: ServerFeature::Resource, id, input: resources::input_schema(subscribes) },
+            about,
+        ));
+        let about = About {
+            title: "List the resources".to_owned(),
+            description: "Lists the resources of the server, page by page.".to_owned(),
+            otherwise: String::new(),
+            examples: vec![resources::LIST.to_owned()],
+        };
+        let id = SkillId::parse(resources::LIST).expect("words are a skill's id");
+        reads.push((Reading { feature: ServerFeature::ResourceList, id, input: resources::list_schema() }, about));
+    }
+    if info.is_some_and(|info| info.capabilities.completions.is_some()) {
+        let about = About {
+            title: "Complete an argument".to_owned(),
+            description: "Says what an argument of a prompt, or a name in the URI template of a resource, may be."
+                .to_owned(),
+            otherwise: String::new(),
+            examples: Vec::new(),
+        };
+        let id = SkillId::parse(completion_skill::SKILL).expect("words are a skill's id");
+        reads
+            .push((Reading { feature: ServerFeature::Completion, id, input: completion_skill::input_schema() }, about));
     }
     for prompt in &offers.prompts {
         let id = match SkillId::parse(&prompt.skill()) {
@@ -362,7 +400,8 @@ fn skill(config: &McpConfig, tool: &Tool, about: About) -> Skill {
     let mut tags = vec!["mcp".to_owned(), tool.effect.as_str().to_owned()];
     match tool.feature {
         ServerFeature::Tool => {}
-        ServerFeature::Resource => tags.push("resource".to_owned()),
+        ServerFeature::Resource | ServerFeature::ResourceList => tags.push("resource".to_owned()),
+        ServerFeature::Completion => tags.push("completion".to_owned()),
         ServerFeature::Prompt => tags.push("prompt".to_owned()),
     }
     tags.extend(notes.tags.iter().cloned());

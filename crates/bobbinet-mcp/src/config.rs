@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use bobbinet_core::Effect;
+use bobbinet_core::{AgentName, Effect};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -44,6 +44,8 @@ pub struct McpConfig {
     pub stateless: bool,
     /// The folders and files that the server is told to work with, if it asks (`roots/list`). It is guidance, and keeps it from nothing.
     pub roots: Vec<PathBuf>,
+    /// Who says what the server wants a language model to say (`sampling/createMessage`). If nobody does, that is not offered to it.
+    pub sampling: Option<Sampling>,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -96,6 +98,7 @@ impl McpConfig {
             is_silent: false,
             stateless: false,
             roots: Vec::new(),
+            sampling: None,
             title: None,
             description: None,
             version: None,
@@ -114,6 +117,13 @@ impl McpConfig {
     pub(crate) fn idle(&self, tool: &str) -> Duration {
         self.timeouts.get(tool).copied().unwrap_or(Duration::from_millis(self.limits.idle_ms))
     }
+}
+
+/// Who says what a server wants a language model to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// An agent that takes `{prompt, system?, maxTokens?}`, as every model of the configuration does.
+    pub agent: AgentName,
 }
 
 /// Where a server is, and how it is reached.
@@ -307,6 +317,15 @@ pub struct McpLimits {
     pub start_limit_ms: u64,
     /// How long a call may go without a word of the server: a result, progress or a question.
     pub idle_ms: u64,
+    /// How often one call may have a language model say something.
+    pub samples_max: usize,
+    /// Tokens of what it says, each time.
+    pub sample_tokens_max: u64,
+    /// Bytes of what it is told, each time.
+    pub sample_bytes_max: usize,
+    /// How long a server is asked to keep a task of its own and its result, from its beginning (2025-11-25): our node may be away for a while,
+    /// and its caller may take days to answer.
+    pub task_ttl_ms: u64,
     /// How long a server has to end after its input was closed, and again after it was told to.
     pub stop_grace_ms: u64,
     /// The pause before the first restart; each further one doubles it.
@@ -364,6 +383,10 @@ impl Default for McpLimits {
             start_limit_ms: 15 * 60 * 1_000,
             // Durable work takes minutes, and most servers say nothing meanwhile.
             idle_ms: 60 * 60 * 1_000,
+            samples_max: 10,
+            sample_tokens_max: 4_096,
+            sample_bytes_max: 256 << 10,
+            task_ttl_ms: 7 * 24 * 60 * 60 * 1_000,
             stop_grace_ms: 2_000,
             restart_first_ms: 200,
             restart_max_ms: 30_000,

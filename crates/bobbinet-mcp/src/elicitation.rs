@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bobbinet_core::{Json, Message, MessageId, Part, Question, QuestionKind};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::json_object::JsonObject;
 
 /// What a server asks: the parameters of `elicitation/create`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Elicitation {
     #[serde(default)]

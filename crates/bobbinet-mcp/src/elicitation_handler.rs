@@ -4,6 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bobbinet_core::Json;
+use bobbinet_engine::CANCEL_GRACE;
 use rmcp::{
     ClientHandler, ErrorData, RoleClient,
     model::{
@@ -14,23 +15,42 @@ use rmcp::{
 };
 use tokio::sync::oneshot;
 
-use crate::{in_flight::InFlight, roots, rpc_channel::RawParams};
+use crate::{
+    config::McpConfig,
+    in_flight::{self, InFlight},
+    mailbox::Asks,
+    roots,
+    rpc_channel::RawParams,
+    sampling, server_task,
+};
 
 /// Answers what a server asks while the protocol library serves its session.
 #[derive(Debug)]
 pub(crate) struct ElicitationHandler {
-    pub(crate) in_flight: Arc<InFlight>,
-    pub(crate) roots: Vec<PathBuf>,
+    in_flight: Arc<InFlight>,
+    roots: Vec<PathBuf>,
+    config: ClientConfig,
 }
 
+impl ElicitationHandler {
+    pub(crate) fn new(config: &McpConfig, in_flight: Arc<InFlight>) -> Self {
+        Self { in_flight, roots: config.roots.clone(), config: client_config(config) }
+    }
+}
+
+/// MCP's code for a model that was not asked.
+const SAMPLING_REFUSED: ErrorCode = ErrorCode(-1);
+
 /// Who we say we are, and what we offer.
-pub(crate) fn client_config(roots: &[PathBuf]) -> ClientConfig {
+pub(crate) fn client_config(config: &McpConfig) -> ClientConfig {
     let elicitation = ElicitationCapability::new()
         .with_form(FormElicitationCapability::default())
         .with_url(UrlElicitationCapability::default());
     let mut capabilities = ClientCapabilities::default();
     capabilities.elicitation = Some(elicitation);
-    capabilities.roots = (!roots.is_empty()).then(RootsCapabilities::default);
+    capabilities.roots = (!config.roots.is_empty()).then(RootsCapabilities::default);
+    capabilities.sampling = sampling::capability(config);
+    server_task::offer(&mut capabilities);
     let mut config = ClientConfig::new(capabilities, Implementation::new("bobbinet", env!("CARGO_PKG_VERSION")));
     config.protocol_version = ProtocolVersion::V_2025_11_25;
     config
@@ -38,7 +58,7 @@ pub(crate) fn client_config(roots: &[PathBuf]) -> ClientConfig {
 
 impl ClientHandler for ElicitationHandler {
     fn get_info(&self) -> ClientConfig {
-        client_config(&self.roots)
+        self.config.clone()
     }
 
     /// Every request but the ping arrives here (`rpc_channel`).
@@ -50,20 +70,49 @@ impl ClientHandler for ElicitationHandler {
         if request.method == roots::METHOD && !self.roots.is_empty() {
             return Ok(self.answer(&context, roots::answer(&self.roots)));
         }
-        if request.method != "elicitation/create" {
-            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None));
-        }
+        let asks = match request.method.as_str() {
+            "elicitation/create" => Asks::User,
+            sampling::METHOD if self.config.capabilities.sampling.is_some() => Asks::Model,
+            _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None)),
+        };
         // The extensions were moved into the context on the way here.
         let params = context.extensions.get::<RawParams>().and_then(|params| params.0.clone());
         let Some(params) = params else {
-            return Err(ErrorData::invalid_params("elicitation/create without parameters", None));
+            return Err(ErrorData::invalid_params(format!("{} without parameters", request.method), None));
         };
+        let is_of_task = in_flight::related_task(&params).is_some();
         let (answer, answered) = oneshot::channel();
-        let answer = match self.in_flight.question(params, answer) {
+        if asks == Asks::Model {
+            let said = match self.in_flight.question(asks, params, answer) {
+                false => None,
+                true => tokio::select! {
+                    biased;
+                    said = answered => said.ok(),
+                    () = context.ct.cancelled() => None,
+                },
+            };
+            return match said {
+                Some(said) => match sampling::refusal(&said) {
+                    Some(why) => Err(ErrorData::new(SAMPLING_REFUSED, why, None)),
+                    None => Ok(self.answer(&context, said)),
+                },
+                None => Err(ErrorData::new(SAMPLING_REFUSED, "nobody knows for which call that is", None)),
+            };
+        }
+        let answer = match self.in_flight.question(asks, params, answer) {
             false => action("decline"),
             true => tokio::select! {
                 biased;
-                answer = answered => answer.unwrap_or_else(|_| action("cancel")),
+                answer = answered => match answer {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        // Where the node stops, a task of the server's goes on without it: nobody has said no to its question.
+                        if is_of_task {
+                            tokio::time::sleep(CANCEL_GRACE).await;
+                        }
+                        action("cancel")
+                    }
+                },
                 () = context.ct.cancelled() => action("cancel"),
             },
         };

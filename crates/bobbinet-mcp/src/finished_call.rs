@@ -14,6 +14,15 @@ use crate::{
     supervised_session::SupervisedSession,
 };
 
+/// What is made of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gives {
+    /// An artifact with a part for each block of it.
+    Parts,
+    /// The result as it came, as data.
+    Whole,
+}
+
 /// What the result of a call comes to.
 pub(crate) async fn finished(
     shared: &SupervisedSession,

@@ -23,6 +23,7 @@ use crate::{
     mailbox::{ConnectionError, Mailbox, Reply, RpcError},
     opening::Opening,
     rpc_channel::RpcChannel,
+    server_task,
     transport::{Connection, headline},
 };
 
@@ -227,7 +228,10 @@ impl Handshake<'_> {
 
     async fn initialize(&mut self, version: &'static str) -> Result<(), HandshakeError> {
         let me = self.me;
-        let params = json!({"protocolVersion": version, "capabilities": me.capabilities, "clientInfo": me.client_info});
+        // Extensions are the new era's.
+        let mut capabilities = me.capabilities.clone();
+        capabilities.extensions = None;
+        let params = json!({"protocolVersion": version, "capabilities": capabilities, "clientInfo": me.client_info});
         self.tried.push(version);
         self.initialize = Some(self.ask("initialize", params).await?);
         Ok(())
@@ -364,6 +368,10 @@ fn info(result: &Json, version: ProtocolVersion) -> ServerPeerInfo {
         let list_changed = tools.and_then(|fields| fields.get("listChanged")?.read::<bool>().ok()).unwrap_or_default();
         serde_json::from_value(json!({"tools": {"listChanged": list_changed}})).unwrap_or_default()
     });
+    let mut capabilities = capabilities;
+    if let Some(declared) = inner(&fields, "capabilities") {
+        server_task::note_core(&mut capabilities, &declared);
+    }
     let mut info = ServerPeerInfo::new(version, capabilities);
     let server = inner(&fields, "serverInfo").or_else(|| inner(&inner(&fields, "_meta")?, SERVER_INFO));
     info.server_info = server.and_then(|fields| implementation(&fields));
@@ -433,7 +441,7 @@ mod tests {
             }
         };
         let agreed = async {
-            let agreed = negotiate(&mut channel, opening, &Pipe, &client_config(&[])).await;
+            let agreed = negotiate(&mut channel, opening, &Pipe, &client_config(&McpConfig::new("a", "x", &[]))).await;
             drop(channel);
             agreed
         };

@@ -19,8 +19,10 @@ use crate::{
     config::McpLimits,
     crash_history::CallFingerprint,
     exclusive_tools::{CallOwner, ExclusiveTools},
-    mailbox::{ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
+    json_object::JsonObject,
+    mailbox::{Asks, ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
     rpc_message,
+    watched_resources::WatchedResources,
 };
 
 /// The ids of the handshake's requests, which are not the library's. Numbers, since some servers take no others; apart from the library's, which count from 0;
@@ -43,6 +45,8 @@ pub(crate) struct ToolCall {
     pub(crate) ticket: u64,
     pub(crate) owner: CallOwner,
     pub(crate) fingerprint: CallFingerprint,
+    /// The server's task that the request is about, if it is one.
+    pub(crate) task: Option<Arc<str>>,
 }
 
 /// The requests in flight on one connection, and those that were abandoned. Shared by the channel, the handler of the server's requests, and the calls.
@@ -52,6 +56,8 @@ pub(crate) struct InFlight {
     exclusive_tools: Arc<ExclusiveTools>,
     state: Mutex<InFlightState>,
     lists_changed: Notify,
+    /// The resources that somebody follows.
+    pub(crate) resources: Arc<WatchedResources>,
     ended: CancellationToken,
 }
 
@@ -117,6 +123,7 @@ impl InFlight {
             exclusive_tools,
             state: Mutex::default(),
             lists_changed: Notify::new(),
+            resources: Arc::default(),
             ended: CancellationToken::new(),
         }
     }
@@ -238,15 +245,25 @@ impl InFlight {
     }
 
     /// Hands a question to the call that asks it. `false` if nobody knows which that is: then it is to be declined.
-    pub(crate) fn question(&self, params: Json, answer: oneshot::Sender<Json>) -> bool {
+    pub(crate) fn question(&self, asks: Asks, params: Json, answer: oneshot::Sender<Json>) -> bool {
         let mut state = self.state();
+        if let Some(task) = related_task(&params) {
+            // Whose it is it says itself: it goes there, or nowhere.
+            let request = state.requests.values().find(|request| request.id.is_some() && request.is_about(&task));
+            let ticket = request.and_then(InFlightRequest::ticket);
+            if let (Some(request), Some(ticket)) = (request, ticket) {
+                let open = self.exclusive_tools.named(ticket);
+                request.mailbox.question(ElicitationRequest { asks, params, answer, open });
+            }
+            return ticket.is_some();
+        }
         let at_server = state.requests.values().filter(|request| request.id.is_some());
         let tickets = at_server.filter_map(|request| Some(request.tool_call.as_ref()?.ticket)).collect::<Vec<_>>();
         match self.exclusive_tools.attribute(&tickets) {
             Ok(open) => {
                 let request = state.requests.values().find(|request| request.ticket() == Some(open.ticket));
                 if let Some(request) = request {
-                    request.mailbox.question(ElicitationRequest { params, answer, open });
+                    request.mailbox.question(ElicitationRequest { asks, params, answer, open });
                 }
                 request.is_some()
             }
@@ -257,6 +274,19 @@ impl InFlight {
                 false
             }
         }
+    }
+
+    /// A resource has changed, the server says.
+    pub(crate) fn resource_updated(&self, params: Option<&Json>) {
+        let uri = params.and_then(JsonObject::read).and_then(|fields| fields.text("uri"));
+        uri.into_iter().for_each(|uri| self.resources.updated(&uri));
+    }
+
+    /// A task of the server's stands otherwise than before, it says: whoever follows it looks.
+    pub(crate) fn task_changed(&self, params: Option<&Json>) {
+        let Some(task) = params.and_then(JsonObject::read).and_then(|fields| fields.text("taskId")) else { return };
+        let state = self.state();
+        state.requests.values().filter(|request| request.is_about(&task)).for_each(|request| request.mailbox.alive());
     }
 
     /// A request of the server: `false` if it has this one already, or too many.
@@ -364,6 +394,10 @@ impl InFlightRequest {
     fn ticket(&self) -> Option<u64> {
         self.tool_call.as_ref().map(|tool_call| tool_call.ticket)
     }
+
+    fn is_about(&self, task: &str) -> bool {
+        self.tool_call.as_ref().is_some_and(|tool_call| tool_call.task.as_deref() == Some(task))
+    }
 }
 
 impl InFlightState {
@@ -383,6 +417,15 @@ impl InFlightState {
 fn take(ids: &mut Vec<RequestId>, id: &RequestId) -> bool {
     let index = ids.iter().position(|known| known == id);
     index.map(|index| ids.swap_remove(index)).is_some()
+}
+
+/// The name in `_meta` of the task that a request of the server belongs to (2025-11-25).
+const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+
+/// The task of the server's that a request of it belongs to, if it says so.
+pub(crate) fn related_task(params: &Json) -> Option<String> {
+    let meta = JsonObject::read(JsonObject::read(params)?.get("_meta")?)?;
+    JsonObject::read(meta.get(RELATED_TASK)?)?.text("taskId")
 }
 
 /// The parameters of `notifications/progress`.
@@ -443,7 +486,7 @@ mod tests {
     }
 
     fn asks(in_flight: &InFlight) -> bool {
-        in_flight.question(Json::of(&()), oneshot::channel().0)
+        in_flight.question(Asks::User, Json::of(&()), oneshot::channel().0)
     }
 
     struct Called {
@@ -462,6 +505,7 @@ mod tests {
             ticket: permit.ticket,
             owner: profile.owner,
             fingerprint: CallFingerprint::of(&tool, &Json::of(&())),
+            task: None,
         };
         let (serial, mailbox) = in_flight.begin(Some(tool_call)).unwrap();
         in_flight.sent(serial, id, Some(id));

@@ -6,10 +6,13 @@
 //!   `arguments`, `parameter_headers`, `schema`, `convert`, `answer`), from what `catalog` and `server_profile` know;
 //! - **what it must not become unseen**: `pinned_tools` remembers what was said of each tool (`tool_definition`) and withholds those of which
 //!   something else is said, `tool_question` is the question that shows the difference, `owner_question` puts it to the node's owner;
-//! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`; `server_feature` says
+//! - **what is offered**: `listing` reads a server's lists, each by `paged_list`: tools, `resources`, `prompts`, `completion_skill`; `server_feature` says
 //!   which request a skill is;
-//! - **the call**: `call` takes it from its durable intent to its outcome, `call_listener` hears one request of it out,
-//!   `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
+//! - **the call**: `call` takes it from its durable intent to its outcome, `call_attempt` to where it is made, `call_listener` hears
+//!   one request of it out, `server_questions` are what its server wants to know, `sampling` what it wants a model to say, `task_follower` follows what has become a
+//!   `server_task`, `call_checkpoint` is what the next run goes on with; `exclusive_tools` says who may call at the same time as whom, `result` makes artifacts of what came back;
+//! - **what is followed**: `resource_follower` is a task that does, `watched_resources` count who follows what in a session, and
+//!   `resource_watcher` subscribes to it once;
 //! - **what callers share**: `sharing` is the operator's word on it, `write_lanes` says which calls run one at a time,
 //!   `scoped_sessions` which sessions belong to whom;
 //! - **the sessions**: `pool` holds them by a key, `supervised_session` begins each again after its end, `session` is one
@@ -33,9 +36,12 @@ mod block;
 mod breaker;
 mod cache_config;
 mod call;
+mod call_attempt;
 mod call_by_address;
+mod call_checkpoint;
 mod call_listener;
 mod catalog;
+mod completion_skill;
 mod config;
 mod convert;
 mod crash_history;
@@ -71,12 +77,15 @@ mod read_cache;
 mod read_once;
 mod references;
 mod remembered_tools;
+mod resource_follower;
+mod resource_watcher;
 mod resources;
 mod result;
 mod roots;
 mod rpc_channel;
 mod rpc_message;
 mod salvage;
+mod sampling;
 mod schema;
 mod schema_check;
 mod scoped_sessions;
@@ -84,22 +93,26 @@ mod server_auth;
 mod server_feature;
 mod server_log;
 mod server_profile;
+mod server_questions;
+mod server_task;
 mod session;
 mod sharing;
 mod shown_offers;
 mod skill_request;
 mod supervised_session;
+mod task_follower;
 mod tool_definition;
 mod tool_question;
 mod transport;
 mod uploads;
+mod watched_resources;
 mod write_lanes;
 
 pub use agent::McpAgent;
 pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, ServerAddress, ServerCommand,
+    HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
     ServerUrl, SkillNotes,
 };
 pub use known_tools::remembered;

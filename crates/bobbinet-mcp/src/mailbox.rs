@@ -24,10 +24,21 @@ pub(crate) struct Progress {
     pub(crate) message: Option<String>,
 }
 
+/// Whom a server asks in the middle of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Our caller.
+    User,
+    /// A language model. Without an answer it is told why not.
+    Model,
+}
+
 /// A question of the server in the middle of a call. Dropping it answers `cancel`.
 #[derive(Debug)]
 pub(crate) struct ElicitationRequest {
-    /// The parameters of `elicitation/create`.
+    /// Who is to answer it.
+    pub(crate) asks: Asks,
+    /// The parameters of `elicitation/create`, or of `sampling/createMessage`.
     pub(crate) params: Json,
     /// Where the answer goes: `{"action": …, "content"?: …}`.
     pub(crate) answer: oneshot::Sender<Json>,
@@ -125,6 +136,12 @@ impl Mailbox {
         self.state.lock().expect("nobody panics while putting or taking mail")
     }
 
+    /// A sign of life, of which nobody says more.
+    pub(crate) fn alive(&self) {
+        self.state().is_alive = true;
+        self.bell.notify_one();
+    }
+
     /// Progress, unless it goes back or comes after the reply.
     pub(crate) fn progress(&self, progress: Progress) {
         {
@@ -144,11 +161,12 @@ impl Mailbox {
         self.bell.notify_one();
     }
 
-    /// A question; it is dropped, and so cancelled, if too many wait or the call has its reply.
+    /// A question; it is cancelled if too many wait or the call has its reply.
     pub(crate) fn question(&self, asked: ElicitationRequest) {
         {
             let mut state = self.state();
             if state.reply.is_some() || state.questions.len() >= QUESTIONS_MAX {
+                let _ = asked.answer.send(Json::from(&serde_json::json!({ "action": "cancel" })));
                 return;
             }
             state.questions.push_back(asked);
@@ -253,11 +271,11 @@ mod tests {
         for _ in 0..=QUESTIONS_MAX {
             let (answer, answered) = oneshot::channel();
             let open = exclusive_tools.attribute(&[permit.ticket]).unwrap();
-            mailbox.question(ElicitationRequest { params: Json::of(&()), answer, open });
+            mailbox.question(ElicitationRequest { asks: Asks::User, params: Json::of(&()), answer, open });
             answers.push(answered);
         }
         let mut last = answers.pop().unwrap();
-        assert_eq!(last.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(last.try_recv().unwrap().as_str(), r#"{"action":"cancel"}"#);
         let mut first = answers.remove(0);
         assert_eq!(first.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }

@@ -62,7 +62,9 @@ impl CachePolicy {
         };
         let is_servers = match feature {
             ServerFeature::Resource => true,
-            ServerFeature::Tool | ServerFeature::Prompt => false,
+            ServerFeature::Tool | ServerFeature::ResourceList | ServerFeature::Prompt | ServerFeature::Completion => {
+                false
+            }
         };
         // What comes of a question is of whoever has answered it.
         let asks = config.interactive.iter().any(|known| known == skill);

@@ -14,6 +14,18 @@ use crate::{
 /// The skill by which a resource is read.
 pub(crate) const READ: &str = "resource:read";
 
+/// The skill by which they are listed.
+pub(crate) const LIST: &str = "resource:list";
+
+/// What that takes.
+pub(crate) fn list_schema() -> Json {
+    let cursor =
+        serde_json::json!({"type": "string", "description": "Where to go on: `nextCursor` of the page before."});
+    Json::from(&serde_json::json!({
+        "type": "object", "properties": {"cursor": cursor}, "additionalProperties": false,
+    }))
+}
+
 /// Resources and templates that are named in the description of the skill, if there are no more.
 const NAMED_MAX: usize = 10;
 
@@ -92,15 +104,22 @@ impl ListEntry for RawTemplate {
     }
 }
 
-/// What the skill takes.
-pub(crate) fn input_schema() -> Json {
+/// What the skill takes; where its server says when a resource changes, whether it is to be followed, too.
+pub(crate) fn input_schema(subscribes: bool) -> Json {
+    let mut properties =
+        serde_json::json!({"uri": {"type": "string", "minLength": 1, "description": "The resource's URI."}});
+    if subscribes {
+        let about =
+            "Whether the task goes on, with an artifact each time that the resource changes, until it is canceled.";
+        properties[FOLLOW] = serde_json::json!({"type": "boolean", "description": about});
+    }
     Json::from(&serde_json::json!({
-        "type": "object",
-        "properties": {"uri": {"type": "string", "minLength": 1, "description": "The resource's URI."}},
-        "required": ["uri"],
-        "additionalProperties": false,
+        "type": "object", "properties": properties, "required": ["uri"], "additionalProperties": false,
     }))
 }
+
+/// The argument that asks for a resource to be followed.
+pub(crate) const FOLLOW: &str = "follow";
 
 /// What the skill does: how many resources there are, and which, if they are few.
 pub(crate) fn description(resources: &[RawResource], templates: &[RawTemplate]) -> String {

@@ -68,15 +68,22 @@ impl CallResult {
             bytes: json.as_str().len(),
             ..Self::nothing()
         };
-        let is_tool = match feature {
-            ServerFeature::Tool => true,
-            ServerFeature::Resource | ServerFeature::Prompt => false,
+        let (is_tool, is_data) = match feature {
+            ServerFeature::Tool => (true, false),
+            ServerFeature::Resource | ServerFeature::Prompt => (false, false),
+            ServerFeature::ResourceList | ServerFeature::Completion => (false, true),
         };
         if !is_tool {
             // Without it there is nothing to be told from an empty one.
             if get(feature.content_field()).is_none() && result.result_type.as_deref().is_none_or(|it| it == "complete")
             {
                 return Err(format!("it has no `{}`", feature.content_field()));
+            }
+            if is_data {
+                let own = ["_meta", "resultType", "ttlMs", "cacheScope"];
+                let said = fields.iter().filter(|(name, _)| !own.contains(name));
+                let said = said.map(|(name, value)| (name.to_owned(), value.clone())).collect::<JsonObject>();
+                return Ok(Self { structured_content: Some(said.to_json()), ..result });
             }
             return Ok(Self { content, description: fields.text("description"), ..result });
         }
@@ -179,6 +186,8 @@ impl CallResult {
         let mut blocks = match self.feature {
             ServerFeature::Tool => content.map(block::part).collect::<Vec<_>>(),
             ServerFeature::Resource => content.map(resources::part).collect(),
+            // They are data, and nothing else.
+            ServerFeature::ResourceList | ServerFeature::Completion => Vec::new(),
             ServerFeature::Prompt => content.flat_map(prompts::parts).collect(),
         };
         if let Some(rest) = self.content.get(BLOCKS_MAX..).filter(|rest| !rest.is_empty()) {

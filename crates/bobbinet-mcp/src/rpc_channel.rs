@@ -141,6 +141,8 @@ impl RpcChannel {
             "notifications/tools/list_changed"
             | "notifications/resources/list_changed"
             | "notifications/prompts/list_changed" => self.in_flight.change_lists(),
+            "notifications/resources/updated" => self.in_flight.resource_updated(params),
+            "notifications/tasks/status" => self.in_flight.task_changed(params),
             "notifications/message" => self.log.write(params, Instant::now()),
             "notifications/cancelled" => {
                 #[derive(Deserialize)]

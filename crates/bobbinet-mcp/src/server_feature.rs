@@ -3,7 +3,7 @@
 
 use bobbinet_core::Json;
 
-use crate::{json_object::JsonObject, mailbox::RpcError, prompts, resources};
+use crate::{completion_skill, json_object::JsonObject, mailbox::RpcError, prompts, resources};
 
 /// MCP's code for a resource that is not there, up to 2025-11-25. It has another meaning elsewhere.
 const RESOURCE_NOT_FOUND: i64 = -32002;
@@ -17,7 +17,11 @@ pub(crate) enum ServerFeature {
     Tool,
     /// All resources: which one is read, an argument says.
     Resource,
+    /// What its resources are, page by page.
+    ResourceList,
     Prompt,
+    /// What an argument of a prompt, or a name in a resource's address, may be.
+    Completion,
 }
 
 impl ServerFeature {
@@ -25,6 +29,8 @@ impl ServerFeature {
     pub(crate) fn by_name(skill: &str) -> Self {
         match skill {
             resources::READ => Self::Resource,
+            resources::LIST => Self::ResourceList,
+            completion_skill::SKILL => Self::Completion,
             name if name.starts_with(prompts::PREFIX) => Self::Prompt,
             _ => Self::Tool,
         }
@@ -35,7 +41,9 @@ impl ServerFeature {
         match self {
             Self::Tool => "tools/call",
             Self::Resource => "resources/read",
+            Self::ResourceList => "resources/list",
             Self::Prompt => "prompts/get",
+            Self::Completion => "completion/complete",
         }
     }
 
@@ -51,6 +59,11 @@ impl ServerFeature {
                 let uri = JsonObject::read(arguments).and_then(|fields| fields.get("uri").cloned());
                 params.set("uri", uri.unwrap_or_else(|| Json::of("")));
             }
+            Self::ResourceList => {
+                let cursor = JsonObject::read(arguments).and_then(|fields| fields.get("cursor").cloned());
+                cursor.into_iter().for_each(|cursor| params.set("cursor", cursor));
+            }
+            Self::Completion => params = completion_skill::params(arguments),
             Self::Prompt => {
                 params.set("name", Json::of(skill.strip_prefix(prompts::PREFIX).unwrap_or(skill)));
                 params.set("arguments", arguments.clone());
@@ -64,7 +77,9 @@ impl ServerFeature {
         match self {
             Self::Tool => "content",
             Self::Resource => "contents",
+            Self::ResourceList => "resources",
             Self::Prompt => "messages",
+            Self::Completion => "completion",
         }
     }
 
@@ -72,7 +87,7 @@ impl ServerFeature {
     pub(crate) fn error(self, error: RpcError) -> RpcError {
         match self {
             Self::Resource if error.code == RESOURCE_NOT_FOUND => RpcError { code: INVALID_PARAMS, ..error },
-            Self::Resource | Self::Tool | Self::Prompt => error,
+            Self::Resource | Self::ResourceList | Self::Tool | Self::Prompt | Self::Completion => error,
         }
     }
 }
@@ -91,6 +106,7 @@ mod tests {
         check("sum", r#"{"a":1.0}"#, r#"tools/call {"name":"sum","arguments":{"a":1.0}}"#);
         check("resource:read", r#"{"uri":"u:\u0061"}"#, r#"resources/read {"uri":"u:\u0061"}"#);
         check("prompt:a:b c", r#"{"x":"1"}"#, r#"prompts/get {"name":"a:b c","arguments":{"x":"1"}}"#);
+        check("resource:list", r#"{"cursor":"2"}"#, r#"resources/list {"cursor":"2"}"#);
         let error = |code| RpcError { code, message: String::new(), data: None };
         assert_eq!(ServerFeature::Resource.error(error(-32002)).code, -32602);
         assert_eq!(ServerFeature::Tool.error(error(-32002)).code, -32002);

@@ -156,6 +156,11 @@ impl Client {
         self.capabilities().logging.as_ref().and_then(|_| LogLevel::wanted())
     }
 
+    /// Whether the server says when a resource changes that somebody follows.
+    pub(crate) fn subscribes(&self) -> bool {
+        self.capabilities().resources.as_ref().and_then(|resources| resources.subscribe) == Some(true)
+    }
+
     /// Whether the server speaks the era without a handshake: its questions name their calls.
     pub(crate) fn is_modern(&self) -> bool {
         !self.info.protocol_version.has_initialize()
@@ -200,7 +205,7 @@ impl Session {
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
         let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
-        let (limits, me) = (&config.limits, client_config(&config.roots));
+        let (limits, me) = (&config.limits, client_config(config));
         let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
         let mut channel = RpcChannel::new(messages, sink, in_flight.clone(), ServerLog::new(config));
         let agreed = tokio::select! {
@@ -212,7 +217,7 @@ impl Session {
         };
         match agreed {
             Ok(info) => {
-                let host = ElicitationHandler { in_flight: in_flight.clone(), roots: config.roots.clone() };
+                let host = ElicitationHandler::new(config, in_flight.clone());
                 let running = rmcp::service::serve_directly(host, channel, Some(info.clone()));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();

@@ -22,6 +22,7 @@ use crate::{
     login::LoginNeeded,
     mailbox::ConnectionError,
     opening::Opening,
+    resource_watcher,
     server_profile::ServerProfile,
     session::{Client, Session, StartError},
     transport::{Transport, headline},
@@ -388,6 +389,9 @@ impl SupervisedSession {
                 return SessionEnd::Stopped;
             }
         };
+        if client.subscribes() {
+            tracker.spawn(watched("MCP resource subscriptions", resource_watcher::watch(client.clone())));
+        }
         let era = if client.is_modern() { ProtocolEra::Modern } else { ProtocolEra::Legacy };
         *opening = Opening::first(config.era, Some(era));
         let skills = self.catalog().map_or(0, |catalog| catalog.tools().count());

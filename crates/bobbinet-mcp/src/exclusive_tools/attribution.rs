@@ -58,7 +58,12 @@ impl ExclusiveTools {
         let tool = running.call.tool.clone();
         self.interactive().insert(tool);
         self.change(queue);
-        Ok(OpenQuestion { exclusive_tools: self.clone(), ticket })
+        Ok(OpenQuestion { exclusive_tools: self.clone(), ticket, is_named: false })
+    }
+
+    /// A question that says itself which call it is of: nobody is kept out for its sake.
+    pub(crate) fn named(self: &Arc<Self>, ticket: u64) -> OpenQuestion {
+        OpenQuestion { exclusive_tools: self.clone(), ticket, is_named: true }
     }
 }
 
@@ -67,11 +72,15 @@ impl ExclusiveTools {
 pub(crate) struct OpenQuestion {
     exclusive_tools: Arc<ExclusiveTools>,
     pub(crate) ticket: u64,
+    is_named: bool,
 }
 
 impl OpenQuestion {
     /// Returns when others have waited long enough for the answer.
     pub(crate) async fn hold_over(&self) {
+        if self.is_named {
+            return std::future::pending().await;
+        }
         loop {
             let mut changed = std::pin::pin!(self.exclusive_tools.changed.notified());
             changed.as_mut().enable();
@@ -91,6 +100,9 @@ impl OpenQuestion {
 
     /// Waits until the call may go on with its answer: until calls of others that were admitted meanwhile are over.
     pub(crate) async fn resume(&self) {
+        if self.is_named {
+            return;
+        }
         let until = Instant::now() + RESUME_MAX;
         loop {
             let mut changed = std::pin::pin!(self.exclusive_tools.changed.notified());
@@ -125,6 +137,9 @@ impl OpenQuestion {
 
 impl Drop for OpenQuestion {
     fn drop(&mut self) {
+        if self.is_named {
+            return;
+        }
         let mut queue = self.exclusive_tools.queue();
         if let Some(running) = queue.running.get_mut(&self.ticket) {
             running.questions = running.questions.saturating_sub(1);

@@ -22,6 +22,8 @@ mod people;
 mod pinned;
 mod places;
 mod questions;
+mod samples;
+mod server_tasks;
 mod sharing;
 mod tree;
 mod web;

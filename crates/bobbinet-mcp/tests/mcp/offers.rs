@@ -153,7 +153,7 @@ async fn a_list_that_changes_is_read_again_whichever_it_is() {
 #[tokio::test]
 async fn a_server_without_tools_is_an_agent_too_and_is_remembered() {
     let lab = lab(&["resources-only"]).await;
-    assert_eq!(skills(&lab, "resources-only"), ["resource:read"]);
+    assert_eq!(skills(&lab, "resources-only"), ["resource:read", "resource:list"]);
     // With nothing else to call, words are for it.
     assert!(
         view(&lab.send("resources-only", say("demo://item/1")).await).starts_with("completed: This is demo://item/1")
@@ -161,7 +161,7 @@ async fn a_server_without_tools_is_an_agent_too_and_is_remembered() {
     let asked = fs::read_to_string(lab.notes("resources-only").join("methods")).unwrap();
     assert!(!asked.contains("prompts/list"), "what is not declared is not asked for: {asked}");
     let lab = lab.restart(offering).await;
-    assert_eq!(skills(&lab, "resources-only"), ["resource:read"], "before its server is up");
+    assert_eq!(skills(&lab, "resources-only"), ["resource:read", "resource:list"], "before its server is up");
     lab.close().await;
 }
 
@@ -192,7 +192,7 @@ async fn lists_have_their_bounds() {
 async fn resources_and_prompts_come_over_http_as_well() {
     let web = Web::open().await;
     let lab = Lab::with(&["modern"], limits(), |config| web.reach(config)).await.ready().await;
-    assert_eq!(skills(&lab, "modern"), ["do", "resource:read", "prompt:ask"]);
+    assert_eq!(skills(&lab, "modern"), ["do", "resource:read", "resource:list", "prompt:ask"]);
     assert_eq!(view(&lab.send("modern", say("resource:read web://a")).await), "completed: read web://a");
     assert_eq!(view(&settled(&lab.submit("modern", say("prompt:ask"))).await), "completed: well?");
     lab.close().await;
@@ -281,5 +281,92 @@ async fn what_a_server_says_for_the_log_is_in_ours() {
     lab.send("logs", say(r#"data:{"skill":"log","arguments":{"count":1000}}"#)).await;
     let lines = written.text().lines().filter(|line| line.contains("agent=\"logs\"")).count();
     assert!((10..=60).contains(&lines), "{lines} of a thousand");
+    lab.close().await;
+}
+
+/// The words of each artifact.
+fn updates(task: &Task) -> Vec<String> {
+    task.artifacts.iter().map(|artifact| artifact.parts[0].as_text().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_resource_that_is_followed_is_an_artifact_each_time_that_it_changes_in_both_eras() {
+    let lab = lab(&["offers", "modern"]).await;
+    for mode in ["offers", "modern"] {
+        let follow = |uri: &str| {
+            say(&format!(r#"data:{{"skill":"resource:read","arguments":{{"uri":"{uri}","follow":true}}}}"#))
+        };
+        let uri = "demo://live/a";
+        let (ann, eve) = (lab.submit(mode, follow(uri)), lab.submit(mode, follow(uri)));
+        let bob = lab.submit(mode, follow("demo://live/b"));
+        let has = async |id, expected: &[&str]| {
+            let begun = std::time::Instant::now();
+            loop {
+                let task = lab.engine.get(&caller(), &name_of(mode), id).await;
+                if task.as_ref().is_ok_and(|task| updates(task) == expected) {
+                    return task.unwrap();
+                }
+                assert!(begun.elapsed() < crate::lab::PATIENCE, "{mode}: {task:?}");
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let [ann, eve, bob] = [ann.id(), eve.id(), bob.id()];
+        for id in [&ann, &eve, &bob] {
+            has(id, &["0"]).await;
+        }
+        // It is subscribed to by then, for each of them once.
+        tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+        assert_eq!(
+            view(&lab.send(mode, say(r#"data:{"skill":"touch","arguments":{"uri":"demo://live/a"}}"#)).await),
+            "completed: touched"
+        );
+        for id in [&ann, &eve] {
+            assert_eq!(has(id, &["0", "1"]).await.state, State::Working);
+        }
+        has(&bob, &["0"]).await;
+        let told = fs::read_to_string(lab.notes(mode).join("subscribed")).unwrap();
+        let last = told.lines().last().unwrap();
+        assert_eq!(told.lines().filter(|it| *it == uri).count(), usize::from(mode == "offers"), "{mode}: {told}");
+        assert!(mode == "offers" || last == r#"["demo://live/a", "demo://live/b"]"#, "{mode}: {told}");
+        for id in [&ann, &eve, &bob] {
+            lab.engine.cancel(&caller(), &name_of(mode), id).await.unwrap();
+        }
+        let gone = lab.notes(mode).join(if mode == "offers" { "unsubscribed" } else { "canceled" });
+        until("nobody is subscribed any more", || gone.exists()).await;
+    }
+    // A server that does not say when one changes has none to follow.
+    let lists = Lab::with(&["resources-only"], limits(), offering).await.ready().await;
+    let refused = lists.send("resources-only", say(r#"data:{"uri":"demo://asks","follow":true}"#)).await;
+    assert_eq!(view(&refused), "rejected: bad-arguments");
+    lists.close().await;
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn resources_are_listed_page_by_page_and_arguments_completed() {
+    let lab = lab(&["offers", "modern"]).await;
+    for mode in ["offers", "modern"] {
+        let first = lab.send(mode, say("resource:list")).await;
+        let listed = first.artifacts[0].parts[0].as_data().unwrap().to_value();
+        assert_eq!(
+            (listed["resources"].as_array().unwrap().len(), listed["nextCursor"].as_str()),
+            (2, Some("2")),
+            "{mode}"
+        );
+        let rest = lab.send(mode, say("resource:list cursor=2")).await;
+        let listed = rest.artifacts[0].parts[0].as_data().unwrap().to_value();
+        assert_eq!(
+            (listed["resources"][0]["uri"].as_str(), listed.get("ttlMs")),
+            (Some("demo://asks"), None),
+            "{mode}"
+        );
+        let asked =
+            r#"data:{"skill":"argument:complete","arguments":{"prompt":"summarise","argument":"style","value":"s"}}"#;
+        assert_eq!(
+            view(&lab.send(mode, say(asked)).await),
+            r#"completed: {"completion":{"values": ["short", "sober"], "hasMore": false}}"#,
+            "{mode}"
+        );
+    }
     lab.close().await;
 }

@@ -9,7 +9,7 @@ use std::{
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra,
+    CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra, Sampling,
     ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, WriteSharing,
 };
 use bobbinet_outbound::Origin;
@@ -25,12 +25,13 @@ use super::{
     finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
+    sampling::{self, SamplingSettings},
     server_auth, server_bounds, share,
     tree::{Node, Value},
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 19] = [
+pub(crate) const AGENT_KEYS: [&str; 20] = [
     "use",
     "title",
     "description",
@@ -46,6 +47,7 @@ pub(crate) const AGENT_KEYS: [&str; 19] = [
     "rlimits",
     "pin",
     "roots",
+    "sampling",
     "mesh",
     "timeout",
     "timeouts",
@@ -123,6 +125,8 @@ pub(crate) struct AgentConfig {
     pub(crate) pin: PinPolicy,
     /// The folders and files that it is told to work with.
     pub(crate) roots: Vec<PathBuf>,
+    /// Who says what it wants a language model to say.
+    pub(crate) sampling: Option<SamplingSettings>,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -206,7 +210,7 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, cache, era, isolation, rlimits, pin, roots, timeouts, limits, .. } = self;
+        let Self { slots, cache, era, isolation, rlimits, pin, roots, sampling, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let server = match server {
@@ -252,6 +256,7 @@ impl AgentConfig {
             era,
             pin,
             roots,
+            sampling: sampling.and_then(|it| it.agent().cloned()).map(|agent| Sampling { agent }),
             effects: all_effects,
             trust_hints,
             interactive,
@@ -469,6 +474,7 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
     }
+    config.sampling = fields.get("sampling").and_then(|node| sampling::read(reader, node));
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));

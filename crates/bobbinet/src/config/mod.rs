@@ -17,6 +17,7 @@ mod node_file;
 mod peers;
 mod policy_cases;
 mod reader;
+mod sampling;
 mod server_auth;
 mod server_bounds;
 mod share;
@@ -322,6 +323,7 @@ pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>
         true => mcp_file::read(&mut reader, &root, strictness),
         false => node_file::read(&mut reader, &root),
     };
+    sampling::settle(&mut reader, &mut config);
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| (finding.line, finding.column));
     let found = config.agents.iter_mut().filter_map(|(name, agent)| agent.take_known_card(name.as_str(), &source.name));

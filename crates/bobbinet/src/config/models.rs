@@ -41,7 +41,14 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<M
     let slots = number(reader, &fields, "slots");
     let title = fields.get("title").and_then(|node| reader.text(node, "title"));
     let description = fields.get("description").and_then(|node| reader.text(node, "description"));
-    let model = reader.fields(fields.get("model")?, "model", &MODEL_KEYS);
+    let settings = endpoint(reader, fields.get("model")?, &what)?;
+    let slots = slots.and_then(|slots| usize::try_from(slots).ok()).unwrap_or(SLOTS);
+    Some(ModelSettings { slots, title, description, ..settings })
+}
+
+/// Reads where it is, and how it is called there.
+pub(crate) fn endpoint(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<ModelSettings> {
+    let model = reader.fields(node, "model", &MODEL_KEYS);
     let example =
         "for example: model: { url: https://api.openai.com/v1, name: gpt-5-mini, key: \"${env:OPENAI_API_KEY}\" }";
     let (Some(url), Some(model_name)) = (model.get("url"), model.get("name")) else {
@@ -62,9 +69,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<M
         system: model.get("system").and_then(|node| reader.text(node, "system")),
         max_tokens: number(reader, &model, "max_tokens"),
         budget: number(reader, &model, "budget").unwrap_or(bobbinet_model::BUDGET),
-        slots: slots.and_then(|slots| usize::try_from(slots).ok()).unwrap_or(SLOTS),
-        title,
-        description,
+        slots: SLOTS,
+        title: None,
+        description: None,
     })
 }
 

@@ -1,0 +1,128 @@
+//! A task as the extension of 2026-07-28 has it: everything is said of it by the answer to how it stands.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{GET_WAIT, Leg, TaskEnd, TaskFollower};
+use crate::{
+    call_attempt::CallRoute,
+    call_listener::{time_is_up, unreadable},
+    json_object::JsonObject,
+    mailbox::Reply,
+    server_questions::{Questions, not_offered},
+    server_task::{ServerTask, TaskStatus},
+};
+
+/// How often, at the most, it is looked after a task that waits for our caller, which may take days.
+const ASKING_POLL: Duration = Duration::from_secs(15);
+
+impl TaskFollower<'_> {
+    /// 2026-07-28: everything is said of the task by the server's answer to how it stands.
+    pub(super) async fn follow_extension(&mut self, route: &CallRoute) -> Leg {
+        loop {
+            let elsewhere = self.works_elsewhere();
+            tokio::select! {
+                biased;
+                () = self.run.canceled() => return Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)),
+                () = time_is_up(self.run) => return Leg::End(TaskEnd::Over(self.cancel(route, "timed-out", "its time was up").await)),
+                () = sleep(self.poll) => {}
+            }
+            drop(elsewhere);
+            let task = match self.get(route).await {
+                Ok(Some(task)) => task,
+                Ok(None) => continue,
+                Err(leg) => return leg,
+            };
+            match task.status {
+                TaskStatus::Working => self.withdraw_old().await,
+                TaskStatus::InputRequired(ref asked) => {
+                    if let Some(leg) = self.tell(route, asked).await {
+                        return leg;
+                    }
+                }
+                TaskStatus::Completed(Some(result)) => return Leg::End(TaskEnd::Result(route.session.clone(), result)),
+                TaskStatus::Completed(None) => {
+                    let outcome = unreadable(self.attempt.target, self.run.call().effect, "its task has no result");
+                    return Leg::End(TaskEnd::Over(outcome));
+                }
+                TaskStatus::Failed(Some(error)) => return Leg::End(TaskEnd::Error(error)),
+                TaskStatus::Failed(None) => return Leg::End(self.failed_without_error(&task)),
+                TaskStatus::Canceled => return Leg::End(self.canceled_by_server(&task)),
+            }
+        }
+    }
+
+    /// Tells the server what it asks for, as far as it was not told yet, when our caller has said it.
+    async fn tell(&mut self, route: &CallRoute, asked: &JsonObject) -> Option<Leg> {
+        let is_new = |key: &str| !self.checkpoint.told.iter().any(|told| told == key);
+        let fresh = asked.iter().filter(|(key, _)| is_new(key)).collect::<Vec<_>>();
+        // It has been told, and does not show it yet.
+        let names = fresh.iter().map(|(key, _)| (*key).to_owned()).collect::<Vec<_>>();
+        if names.is_empty() {
+            return None;
+        }
+        let target = self.attempt.target;
+        let questions = match Questions::read(fresh.into_iter(), &route.session.config) {
+            Ok(questions) => questions,
+            Err(what) => {
+                let _ = self.cancel(route, "unsupported-question", "it asks for what it was not offered").await;
+                return Some(Leg::End(TaskEnd::Over(not_offered(target, &what))));
+            }
+        };
+        let (run, answered) = (self.run, self.checkpoint.answered);
+        let round = u32::try_from(self.checkpoint.told.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let answer = {
+            let asking = questions.answer(run, &route.session.config, target, round, answered);
+            tokio::pin!(asking);
+            tokio::select! {
+                biased;
+                answer = &mut asking => Some(answer),
+                () = self.until_moved_on(route, &names) => None,
+            }
+        };
+        self.heard = Instant::now();
+        let answers = match answer {
+            // What was asked nobody wants to know any more.
+            None => {
+                let _ = self.run.withdraw_question().await;
+                return None;
+            }
+            Some(Ok(answers)) => answers,
+            Some(Err(_)) if self.is_canceled().await => {
+                return Some(Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)));
+            }
+            // Its task waits at the server, and whoever answers goes on with it.
+            Some(Err(outcome)) => return Some(Leg::End(TaskEnd::Over(outcome))),
+        };
+        self.has_old_question = false;
+        let mut params = self.params();
+        params.set("inputResponses", answers.to_json());
+        match timeout(GET_WAIT, route.client.request("tasks/update", params.to_json())).await {
+            Ok(Reply::Result(_)) => {}
+            Ok(Reply::NotSent(_) | Reply::Broken(_)) => return Some(Leg::Lost),
+            // What it has not understood, it will ask again; how it stands is what counts.
+            Ok(Reply::Error(_) | Reply::Unreadable(_)) | Err(_) => self.garbage += 1,
+        }
+        self.checkpoint.told(self.run, names.into_iter()).await;
+        None
+    }
+
+    /// Returns when the server waits for none of this any more.
+    async fn until_moved_on(&self, route: &CallRoute, names: &[String]) {
+        loop {
+            sleep(self.poll.max(ASKING_POLL)).await;
+            let reply = timeout(GET_WAIT, route.client.request("tasks/get", self.params().to_json())).await;
+            let Ok(Reply::Result(json)) = reply else { continue };
+            let Ok(task) = ServerTask::read(&json) else { continue };
+            match task.status {
+                TaskStatus::InputRequired(asked) if names.iter().any(|name| asked.get(name).is_some()) => {}
+                TaskStatus::InputRequired(_)
+                | TaskStatus::Working
+                | TaskStatus::Completed(_)
+                | TaskStatus::Failed(_)
+                | TaskStatus::Canceled => return,
+            }
+        }
+    }
+}

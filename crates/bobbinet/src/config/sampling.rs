@@ -1,0 +1,115 @@
+//! Who says what an MCP server wants a language model to say: `sampling: { agent: NAME }`, or `sampling: { url, name, key }` of a model that
+//! becomes an agent for it, `NAME-model`.
+
+use bobbinet_core::AgentName;
+use bobbinet_text::Position;
+
+use super::{
+    Config,
+    models::{self, ModelSettings},
+    reader::Reader,
+    tree::Node,
+};
+
+/// Who says it, and where in the file that stands.
+#[derive(Clone, Debug)]
+pub(crate) struct SamplingSettings {
+    who: SamplingModel,
+    at: Position,
+}
+
+#[derive(Clone, Debug)]
+enum SamplingModel {
+    Agent(AgentName),
+    Own(Box<ModelSettings>),
+}
+
+impl SamplingSettings {
+    /// The agent that says it, once that is settled.
+    pub(crate) fn agent(&self) -> Option<&AgentName> {
+        match &self.who {
+            SamplingModel::Agent(name) => Some(name),
+            SamplingModel::Own(_) => None,
+        }
+    }
+}
+
+/// Reads what is said of it.
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<SamplingSettings> {
+    let at = node.at;
+    if node.get("agent").is_none() {
+        let own = models::endpoint(reader, node, "sampling")?;
+        return Some(SamplingSettings { who: SamplingModel::Own(Box::new(own)), at });
+    }
+    let fields = reader.fields(node, "sampling", &["agent"]);
+    let node = fields.get("agent")?;
+    let name = reader.parsed(node, "agent", |text| AgentName::parse(text).ok())?;
+    Some(SamplingSettings { who: SamplingModel::Agent(name), at })
+}
+
+/// Makes agents of the models that were named for single servers, and looks whether the agents are there that were.
+pub(super) fn settle(reader: &mut Reader<'_>, config: &mut Config) {
+    let known = |config: &Config, name: &AgentName| {
+        let Config { agents, remotes, models, peers, flows, .. } = config;
+        let is_own = agents.contains_key(name) || remotes.contains_key(name) || models.contains_key(name);
+        // What a node calls its agents is known when it is asked.
+        is_own || !peers.is_empty() || flows.names().any(|flow| flow == name)
+    };
+    let wanted = config.agents.iter().filter_map(|(name, agent)| Some((name.clone(), agent.sampling.clone()?)));
+    for (name, SamplingSettings { who, at }) in wanted.collect::<Vec<_>>() {
+        match who {
+            SamplingModel::Agent(agent) if known(config, &agent) => {}
+            SamplingModel::Agent(agent) => {
+                let hint = "name one of the file's, such as `writer: { model: { url, name, key } }`";
+                reader.fault_with_hint(at, format!("there is no agent {agent} to speak for {name}"), hint);
+            }
+            SamplingModel::Own(model) => {
+                let own = match AgentName::parse(&format!("{name}-model")) {
+                    Ok(own) if !known(config, &own) || !config.peers.is_empty() => own,
+                    Ok(_) | Err(_) => {
+                        let hint = "make the model an agent, and name that: sampling: { agent: NAME }";
+                        reader.fault_with_hint(at, format!("the model of {name} cannot be called {name}-model"), hint);
+                        continue;
+                    }
+                };
+                config.models.insert(own.clone(), *model);
+                if let Some(agent) = config.agents.get_mut(&name) {
+                    agent.sampling = Some(SamplingSettings { who: SamplingModel::Agent(own), at });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::config::{Strictness, finding::Source, read_source};
+
+    fn check(agents: &str, expected: &str) {
+        let text = format!("agents:\n  docs: {{ mcp: {{ command: [ls] }}, {agents}\n");
+        let source = Source { name: "bobbinet.yaml".to_owned(), text, folder: ".".into() };
+        let reading = read_source(&source, BTreeMap::new(), Strictness::Lenient);
+        let found = match reading.findings.iter().find(|finding| finding.is_error()) {
+            Some(finding) => finding.message.clone(),
+            None => {
+                let docs = reading.config.agents.into_iter().find(|(name, _)| name.as_str() == "docs").unwrap().1;
+                let speaks = docs.into_mcp("docs").sampling.map(|sampling| sampling.agent.to_string());
+                let models = reading.config.models.keys().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+                format!("{} of {models}", speaks.unwrap_or_default())
+            }
+        };
+        assert!(found.contains(expected), "{agents}: {found}");
+    }
+
+    #[test]
+    fn a_model_speaks_for_a_server_by_its_agent_or_becomes_one() {
+        let writer =
+            "sampling: { agent: writer } }\n  writer: { model: { url: \"https://api.example.com/v1\", name: m } }";
+        check(writer, "writer of writer");
+        check("sampling: { agent: nobody } }", "there is no agent nobody to speak for docs");
+        check("sampling: { url: \"https://api.example.com/v1\", name: m } }", "docs-model of docs-model");
+        check("sampling: { name: m } }", "has no url or no name");
+    }
+}
