@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use file::Name;
 pub(crate) use file::{Key, sync_folder, write_private};
 
-use crate::{KeySet, SealingKey, VerifyingKey};
+use crate::{KeySet, VerifyingKey};
 
 /// Keys in one folder. A token outlives its key's last use by minutes, so a handful is plenty; a hundred is a mistake.
 pub const KEYS_MAX: usize = 100;
@@ -180,12 +180,9 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// What seals texts for whoever reads this folder's keys. The first time one is made; it is durable on return.
-    ///
-    /// # Errors
-    /// If it cannot be made or read, or others can read it.
-    pub fn sealing_key(&self) -> Result<SealingKey, KeysError> {
-        SealingKey::open_or_create(&self.folder)
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What keys there are, oldest first.

@@ -436,7 +436,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = bobbinet_auth::KeyRing::open_or_create(&folder.path().join("keys"), NOW).unwrap();
         let limits = McpServerLimits::default();
-        let process = || Sessions::new(&limits, Some(keys.sealing_key().unwrap()));
+        let process = || Sessions::new(&limits, Some(SealingKey::open_or_create(keys.folder()).unwrap()));
         let (ann, bob) = (caller("ann"), caller("bob"));
         let first = process().begin(&ann, client(), NOW).unwrap();
         let second = process();

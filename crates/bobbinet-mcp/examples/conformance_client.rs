@@ -247,7 +247,9 @@ impl Client {
         let back: Url = back.parse()?;
         match self.desk.come_back(back.query().unwrap_or_default()).await {
             LoginReturn::LoggedIn { .. } => Ok(()),
-            other => Err(format!("there is no login: {other:?}").into()),
+            other @ (LoginReturn::Unknown | LoginReturn::Refused | LoginReturn::Failed(_)) => {
+                Err(format!("there is no login: {other:?}").into())
+            }
         }
     }
 }

@@ -14,7 +14,10 @@ use std::{
     collections::BTreeSet,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,7 +29,7 @@ use bobbinet_outbound::{
 use reqwest::{Response, StatusCode, Url, header::HeaderValue};
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore},
     task::spawn_blocking,
     time::Instant,
 };
@@ -75,7 +78,9 @@ pub(crate) struct Authorization {
     /// Whoever has it gets a token; the others wait for that.
     turn: Semaphore,
     /// How many logins have come back.
-    logins: watch::Sender<u64>,
+    logins: AtomicU64,
+    /// Told at each of them.
+    came_back: Notify,
 }
 
 #[derive(Default)]
@@ -180,8 +185,8 @@ impl Authorization {
             None
         });
         let state = TokenState { record: record.unwrap_or_default(), ..TokenState::default() };
-        let (state, turn, logins) = (Mutex::new(state), Semaphore::new(1), watch::Sender::new(0));
-        Self { auth, server, guard, place, file, state, turn, logins }
+        let (state, turn, logins) = (Mutex::new(state), Semaphore::new(1), AtomicU64::new(0));
+        Self { auth, server, guard, place, file, state, turn, logins, came_back: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, TokenState> {
@@ -430,7 +435,8 @@ impl Authorization {
         let completed = self.take_login(response).await;
         // Whatever came of it, its address is used up, and whoever waits finds out what there is to do now.
         if !matches!(completed, Err(ReturnFault::Unknown)) {
-            self.logins.send_modify(|logins| *logins += 1);
+            self.logins.fetch_add(1, Ordering::SeqCst);
+            self.came_back.notify_waiters();
         }
         completed
     }
@@ -473,13 +479,20 @@ impl Authorization {
 
     /// How many browsers have come back, with a login or without.
     pub(crate) fn logins(&self) -> u64 {
-        *self.logins.borrow()
+        self.logins.load(Ordering::SeqCst)
     }
 
     /// Returns when more have than so many.
     pub(crate) async fn logged_in_after(&self, logins: u64) {
-        // It never ends, since the sender is ours.
-        let _ = self.logins.subscribe().wait_for(|count| *count > logins).await;
+        loop {
+            // Before the count is looked at, so that none comes back between the two.
+            let mut told = std::pin::pin!(self.came_back.notified());
+            told.as_mut().enable();
+            if self.logins() > logins {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// The server's address, as it may be shown.

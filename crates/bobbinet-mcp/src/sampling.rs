@@ -55,9 +55,9 @@ fn prompt(config: &McpConfig, params: &Json) -> Result<Value, String> {
     }
     let mut said = Vec::with_capacity(asked.messages.len());
     for message in asked.messages {
-        let blocks = match message.content {
-            Value::Array(blocks) => blocks,
-            block => vec![block],
+        let blocks = match message.content.as_array() {
+            Some(blocks) => blocks.clone(),
+            None => vec![message.content],
         };
         let texts = blocks.iter().map(|block| match (block["type"].as_str(), block["text"].as_str()) {
             (Some("text"), Some(text)) => Ok(text),

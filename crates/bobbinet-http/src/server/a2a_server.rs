@@ -284,7 +284,7 @@ impl Server {
     /// # Errors
     /// If the folder of the node's keys cannot be used.
     pub fn sealing_key(&self) -> Result<SealingKey, KeysError> {
-        self.keys.sealing_key()
+        SealingKey::open_or_create(self.keys.folder())
     }
 
     /// The agent of this name, also one that is only known by the tasks that it has left.
