@@ -60,6 +60,11 @@ pub enum BlobFault {
 }
 
 impl Engine {
+    /// What this URL leads to, if it is one of this node's blobs or uploads. Says nothing of whose it is.
+    pub fn blob_place(&self, url: &str) -> Option<BlobPlace> {
+        self.inner.blobs.as_ref()?.urls.place(url)
+    }
+
     /// A blob that a task refers to, for whoever may read the task.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Blobs at the door: whoever may read a task may read what it refers to, and uploading is a right of its own.
 
 use bobbinet_auth::Action;
-use bobbinet_engine::{BlobError, BlobFault, BlobHash, BlobKind, OpenBlob, Upload, UploadId};
+use bobbinet_engine::{BlobError, BlobFault, BlobHash, BlobKind, BlobPlace, OpenBlob, Upload, UploadId};
 
 use crate::{
     Gateway, GatewayError, RequestContext,
@@ -29,6 +29,11 @@ impl From<BlobFault> for BlobRefusal {
 }
 
 impl Gateway {
+    /// What this URL leads to, if it is one of this node's blobs or uploads. Says nothing of whose it is.
+    pub fn blob_place(&self, url: &str) -> Option<BlobPlace> {
+        self.engine.blob_place(url)
+    }
+
     /// A blob that a task refers to. Access follows the task: whoever knows the hash alone finds nothing.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod door;
 mod endpoint;
 mod headers;
 mod limits;
+mod linked;
 mod listen;
 mod mesh;
 mod mesh_tools;

@@ -15,6 +15,8 @@ pub struct McpServerLimits {
     pub calls_per_session_max: usize,
     /// Messages of one batch (2025-03-26); an error beyond.
     pub batch_max: usize,
+    /// Bytes of what a `resource_link` leads to that is still given as a resource. What is larger is fetched from its URL, in ranges.
+    pub linked_bytes_max: u64,
     /// Tools of one page of the list.
     pub page_tools_max: usize,
     /// Bytes of one page of the list, roughly. A single tool may be larger.
@@ -48,6 +50,7 @@ impl Default for McpServerLimits {
             session_idle: Duration::from_secs(24 * 60 * 60),
             calls_per_session_max: 256,
             batch_max: 64,
+            linked_bytes_max: 16 << 20,
             page_tools_max: 1_000,
             page_bytes_max: 2 << 20,
             start_wait: Duration::from_secs(15),

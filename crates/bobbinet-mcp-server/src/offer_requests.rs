@@ -6,6 +6,7 @@ use bobbinet_core::{Json, Part};
 
 use crate::{
     dispatch::{Request, Start, Step},
+    linked,
     object::Object,
     offered::{self, Address, Found, Offered},
     pages::{Cursor, Page},
@@ -63,6 +64,11 @@ impl Request {
     /// Reads a resource.
     pub(crate) async fn resource(&self) -> Result<Step, RpcError> {
         let shown: String = self.params.required("uri")?;
+        if let Some(place) = self.door.server.gateway().blob_place(&shown) {
+            return linked::read(&self.door, &self.caller, &shown, &place, self.client.revision)
+                .await
+                .map(Step::Answer);
+        }
         let found = offered::find(self.door.server.gateway(), &self.caller, &shown).await;
         let (agent, skill, own) = match found {
             Found::One { agent, skill, own } => (agent, skill, own),
