@@ -15,7 +15,8 @@ const SHOWN_MAX: usize = 16 << 10;
 /// What is said of a tool or a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ToolDefinition {
-    /// Of its canonical form (RFC 8785): the order of names and what stands between them are no change.
+    /// Of its canonical form (RFC 8785): the order of names and what stands between them are no change, nor is the order of what is a set,
+    /// which some servers list in another one each time they start.
     pub(crate) hash: String,
     /// For people, with all that is invisible written out.
     pub(crate) shown: String,
@@ -45,7 +46,7 @@ impl ToolDefinition {
 
     fn of(fields: Map<String, Value>) -> Self {
         let shown = shown(&fields);
-        let value = Value::Object(fields);
+        let value = in_order(Value::Object(fields));
         // What has no canonical form is told apart by how it is written.
         let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_else(|_| value.to_string().into_bytes());
         Self { hash: hex(&Sha256::digest(canonical)), shown }
@@ -65,6 +66,47 @@ fn value_of(json: &Json) -> Value {
         Ok(()) => json.to_value(),
         Err(_) => Value::from(json.as_str()),
     }
+}
+
+/// With what has no order in one: alternatives and required names of a schema, and lists of words in texts.
+fn in_order(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let field = |(name, value): (String, Value)| {
+                let is_set = matches!(name.as_str(), "enum" | "required" | "type");
+                match in_order(value) {
+                    Value::Array(mut items) if is_set => {
+                        items.sort_by_cached_key(Value::to_string);
+                        (name, Value::Array(items))
+                    }
+                    value @ (Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Array(_)
+                    | Value::Object(_)) => (name, value),
+                }
+            };
+            fields.into_iter().map(field).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => items.into_iter().map(in_order).collect(),
+        Value::String(text) => text.split('\n').map(list_in_order).collect::<Vec<_>>().join("\n").into(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
+}
+
+/// A line that ends in a list, `Allowed commands: ls, cat, pwd`, with the words of that in order. Sentences are left as they are: each item is
+/// one word, and nothing follows.
+fn list_in_order(line: &str) -> String {
+    let (before, list) = line.split_once(": ").map_or(("", line), |(before, list)| (before, list));
+    let is_word = |word: &&str| !word.is_empty() && !word.contains(char::is_whitespace);
+    let mut words: Vec<&str> = list.split(", ").collect();
+    if words.len() < 2 || !words.iter().all(is_word) {
+        return line.to_owned();
+    }
+    words.sort_unstable();
+    let list = words.join(", ");
+    if before.is_empty() { list } else { format!("{before}: {list}") }
 }
 
 fn without_nulls(value: Value) -> Value {
@@ -132,6 +174,29 @@ mod tests {
         ] {
             check(other, false);
         }
+    }
+
+    #[test]
+    fn the_order_of_what_is_a_set_is_no_change_and_that_of_a_sentence_is_one() {
+        let check = |one: &str, other: &str, is_same: bool| {
+            let [one, other] = [one, other].map(|description| {
+                let text = serde_json::json!({"name": "t", "description": description}).to_string();
+                tool(&text).hash
+            });
+            assert_eq!(one == other, is_same);
+        };
+        check(
+            "Runs it.\nAllowed commands: ls, cat, pwd\nNo more.",
+            "Runs it.\nAllowed commands: pwd, ls, cat\nNo more.",
+            true,
+        );
+        check("Allowed commands: ls, cat", "Allowed commands: ls, rm", false);
+        check("Reads, never writes", "never, Reads writes", false);
+        check("Do not: read files, send them", "Do not: send them, read files", false);
+        let schema =
+            |names: &str| format!(r#"{{"name":"t","inputSchema":{{"properties":{{"a":{{"enum":[{names}]}}}}}}}}"#);
+        assert_eq!(tool(&schema(r#""x","y""#)).hash, tool(&schema(r#""y","x""#)).hash);
+        assert_ne!(tool(&schema(r#""x","y""#)).hash, tool(&schema(r#""x","z""#)).hash);
     }
 
     #[test]
