@@ -10,7 +10,12 @@ fn mcp_without_a_server() {
         r#"do:
   - one: { call: mcp, with: { method: tools/list, transport: {} } }
 "#,
-        expect![[r#""#]],
+        expect![[r#"
+            broken.yaml:3:62: this call says no server (/do/0/one/with/transport)
+              3 |   - one: { call: mcp, with: { method: tools/list, transport: {} } }
+                |                                                              ^
+              hint: for example with: { method: tools/call, parameters: { name: search, arguments: {} }, transport: { http: { endpoint: https://… } } }
+        "#]],
     );
 }
 
@@ -20,7 +25,12 @@ fn mcp_by_no_method_of_it() {
         r#"do:
   - one: { call: mcp, with: { method: tools/run, transport: { http: { endpoint: 'https://example.com' } } } }
 "#,
-        expect![[r#""#]],
+        expect![[r#"
+            broken.yaml:3:39: method cannot be "tools/run" (/do/0/one/with/method)
+              3 |   - one: { call: mcp, with: { method: tools/run, transport: { http: { endpoint: 'https://example.com' } } } }
+                |                                       ^
+              hint: it is one of tools/list, tools/call, prompts/list, prompts/get, resources/list, resources/read, resources/templates/list
+        "#]],
     );
 }
 
@@ -30,7 +40,12 @@ fn mcp_with_a_misspelt_command() {
         r#"do:
   - one: { call: mcp, with: { method: tools/list, transport: { stdio: { comand: ls } } } }
 "#,
-        expect![[r#""#]],
+        expect![[r#"
+            broken.yaml:3:73: stdio has no property "comand" (/do/0/one/with/transport/stdio/comand)
+              3 |   - one: { call: mcp, with: { method: tools/list, transport: { stdio: { comand: ls } } } }
+                |                                                                         ^
+              hint: did you mean "command"?
+        "#]],
     );
 }
 
