@@ -106,6 +106,8 @@ pub(crate) enum LentFor {
     Anybody(Option<Lane>),
     /// Tasks that this run waits for, and so as many as there are.
     Children,
+    /// Others that wait for the same as this one and ask nothing of anybody themselves: as many as there are.
+    Equals,
 }
 
 /// A call in progress. Cheap to clone; every clone speaks for the same run.
@@ -385,6 +387,11 @@ impl Run {
     /// Lends the run's call slot while it waits for its turn: whoever waits is in nobody's way. Its lane it keeps.
     pub fn step_aside(&self) -> LentSlot {
         LentSlot(self.host.lend(&self.task.agent, LentFor::Anybody(None)))
+    }
+
+    /// The same while it waits for what another run does for both. However many do that, they keep no slot from anybody.
+    pub fn step_aside_for_equal(&self) -> LentSlot {
+        LentSlot(self.host.lend(&self.task.agent, LentFor::Equals))
     }
 
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`CANCEL_GRACE`] to learn

@@ -65,7 +65,7 @@ impl RunHost for Arc<EngineInner> {
         let slots = &self.agents.get(agent.as_str())?.slots;
         Some(match whom {
             LentFor::Anybody(lane) => slots.lend(self, lane),
-            LentFor::Children => slots.lend_to_children(self),
+            LentFor::Children | LentFor::Equals => slots.lend_to_all(self),
         })
     }
 

@@ -222,9 +222,9 @@ impl Slots {
         self.lend_for(&weak(owner), lane)
     }
 
-    /// The same for a call that waits for tasks it has begun. Those need slots too, perhaps of the same agent: so there is no bound
-    /// but that of tasks.
-    pub(crate) fn lend_to_children(self: &Arc<Self>, owner: &Arc<impl SlotOwner>) -> Lent {
+    /// The same for a call that waits for tasks it has begun, which need slots too, perhaps of the same agent; or for an equal call, beside which
+    /// it does nothing: so there is no bound but that of tasks.
+    pub(crate) fn lend_to_all(self: &Arc<Self>, owner: &Arc<impl SlotOwner>) -> Lent {
         self.lend_within(&weak(owner), usize::MAX, None)
     }
 

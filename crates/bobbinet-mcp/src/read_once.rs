@@ -39,7 +39,7 @@ pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run
             Looked::Leads(lead) => return ReadOnce::Call(Some(lead)),
             Looked::Kept(result, age) => (result, age),
             Looked::Waits(waiting) => {
-                let aside = run.step_aside();
+                let aside = run.step_aside_for_equal();
                 let landed = tokio::select! {
                     biased;
                     () = run.canceled() => return ReadOnce::Done(canceled(target, 0)),
