@@ -66,6 +66,24 @@ fn contents(folder: &Path) -> Vec<PathBuf> {
     inner.map(|file| file.unwrap().path()).filter(|path| path.extension().is_none()).collect()
 }
 
+/// What `/mcp` answers in the newest revision.
+async fn asked(http: &Client, host: &Agent, method: &str, name: &str, params: &Value) -> Value {
+    let mut params = params.clone();
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let request = http.post(&host.url).bearer_auth(&host.token).header("accept", "application/json, text/event-stream");
+    let request = request.header("mcp-protocol-version", "2026-07-28").header("mcp-method", method);
+    let request = request.header("mcp-name", name);
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let body = request.json(&message).send().await.unwrap().text().await.unwrap();
+    // What takes its time comes as the last event of a stream.
+    let last = body.lines().filter_map(|line| line.strip_prefix("data:")).next_back();
+    serde_json::from_str(last.unwrap_or(&body)).unwrap()
+}
+
 /// Directly, the npm client of this server dies of such a result; here its caller gets a preview and a URL.
 #[tokio::test]
 async fn eight_megabytes_through_a_published_server_arrive_whole() {
@@ -122,22 +140,18 @@ async fn eight_megabytes_through_a_published_server_arrive_whole() {
     let token = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
     let host = Agent { url: door.clone(), token };
     assert_eq!(fetch(&http, &host, url, Some("bytes=0-3")).await.text().await.unwrap(), "line");
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-        "name": "files__read_text_file", "arguments": {"path": path}, "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {}}}});
-    let called = http
-        .post(&door)
-        .bearer_auth(&host.token)
-        .header("accept", "application/json, text/event-stream")
-        .header("mcp-protocol-version", "2026-07-28")
-        .header("mcp-method", "tools/call")
-        .header("mcp-name", "files__read_text_file")
-        .json(&request);
-    let said = called.send().await.unwrap().text().await.unwrap();
-    let link = said.find("\"resource_link\"").unwrap_or_else(|| panic!("{said}"));
-    assert!(said.len() < 8_000 && said[link..].contains("\"size\":8388608") && said.contains("line 1 of"), "{said}");
+    let params = json!({"name": "files__read_text_file", "arguments": {"path": path}});
+    let said = asked(&http, &host, "tools/call", "files__read_text_file", &params).await;
+    let result = &said["result"];
+    assert!(said.to_string().len() < 8_000 && said.to_string().contains("line 1 of"), "{said}");
+    assert_ne!(result["isError"], true, "{said}");
+    assert!(result["structuredContent"]["content"].as_str().unwrap().contains("8388608 bytes"), "as the tool promises");
+    let blocks = result["content"].as_array().unwrap();
+    let link = blocks.iter().find(|block| block["type"] == "resource_link").unwrap();
+    assert_eq!(link["size"], json!(EIGHT));
+    let uri = link["uri"].as_str().unwrap();
+    let read = asked(&http, &host, "resources/read", uri, &json!({"uri": uri})).await;
+    assert!(read["result"]["contents"][0]["text"] == whole.as_str(), "a host reads it as a resource");
 
     // Over a restart, and not any more once a byte has flipped.
     running.kill();

@@ -29,12 +29,12 @@ function file(folder) {
 
 /** The text of a result: in it, or behind its link. */
 async function textOf(result, token) {
+  if (result.isError) throw new Error(JSON.stringify(result.content).slice(0, 500));
   const link = result.content.find((block) => block.type === 'resource_link');
   if (!link) return result.content.find((block) => block.type === 'text')?.text ?? '';
   const response = await fetch(link.uri, { headers: { authorization: `Bearer ${token}` } });
   if (!response.ok) throw new Error(`${link.uri} answered ${response.status}`);
-  const text = await response.text();
-  return text;
+  return response.text();
 }
 
 export async function direct(bench) {

@@ -104,6 +104,13 @@ pub(crate) fn is_preview(part: &Part) -> bool {
     Notes::of(part).text("role").as_deref() == Some("preview")
 }
 
+/// What a tool has promised that gives a text under a name, with what is told of the text in its place.
+pub(crate) fn preview_as_structure(parts: &[&Part]) -> Option<Json> {
+    let name = parts.iter().find_map(|part| Notes::of(part).text("structuredAs"))?;
+    let preview = parts.iter().find(|part| is_preview(part))?.as_text()?;
+    Some(Json::of(&BTreeMap::from([(name, preview)])))
+}
+
 /// Whether it is a block that nobody knew, kept as it came.
 fn is_foreign(part: &Part) -> bool {
     part.metadata.as_ref().is_some_and(|metadata| metadata.as_str().contains("\"mcpType\""))

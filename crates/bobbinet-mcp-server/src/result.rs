@@ -4,7 +4,7 @@ use bobbinet_core::{Json, Part, State, Task};
 use bobbinet_gateway::PlainMessage;
 
 use crate::{
-    content::{Blocks, is_preview, is_unmarked_data, text_block},
+    content::{Blocks, is_preview, is_unmarked_data, preview_as_structure, text_block},
     object::Object,
     revision::Revision,
 };
@@ -64,9 +64,12 @@ impl CallResult {
                 (status_parts.iter().filter(|part| part.as_text().is_some()).collect(), is_strict)
             }
         };
-        // What has gone by reference is not there as a structure, where the tool has promised one.
+        // What has gone by reference is not there as a structure, where the tool has promised one. Where that is a text under a name, its
+        // beginning is; of anything else SDKs take nothing but an error.
         let is_referred = is_strict && parts.iter().any(|part| is_preview(part));
+        let beginning = is_referred.then(|| preview_as_structure(&parts)).flatten();
         let Blocks { blocks: mut content, structured } = Blocks::of(parts, revision, &place);
+        let structured = structured.or(beginning.filter(|_| revision.has_structure()));
         let is_error = is_error || (is_referred && structured.is_none());
         content.extend(help(task).map(|help| text_block(&help)));
         if content.is_empty() && is_error {
