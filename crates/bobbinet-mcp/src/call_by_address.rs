@@ -7,7 +7,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -103,7 +106,8 @@ impl McpCallAgent {
         credentials: Arc<dyn ServerCredentials>,
         folder: PathBuf,
     ) -> Arc<Self> {
-        let held = Arc::new(HeldServers { guard, launcher, folder, servers: Mutex::default() });
+        let held =
+            Arc::new(HeldServers { guard, launcher, folder, begun: AtomicU64::new(0), servers: Mutex::default() });
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         tracker.spawn(watched("MCP servers of flows", held.clone().keep(stop.clone())));
         tracker.close();
@@ -203,18 +207,29 @@ struct HeldServers {
     guard: Guard,
     launcher: Option<Launcher>,
     folder: PathBuf,
+    /// How many servers were begun. Each has a folder of its own, so that one that ends takes nothing of the next.
+    begun: AtomicU64,
     servers: Mutex<BTreeMap<String, HeldServer>>,
 }
 
 struct HeldServer {
     /// In use while anybody else has it too.
     agent: Arc<McpAgent>,
+    folder: PathBuf,
     used: Instant,
 }
 
 impl HeldServer {
     fn is_free(&self) -> bool {
         Arc::strong_count(&self.agent) == 1
+    }
+
+    /// Ends it, and takes away what it kept.
+    async fn end(self) {
+        self.agent.shutdown().await;
+        let folder = self.folder;
+        // What is left of it is taken away with the agents' folder.
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
     }
 }
 
@@ -225,11 +240,6 @@ impl HeldServers {
 
     /// The server for this task's caller; it is begun if there is none.
     async fn get(&self, task: &Task, config: McpConfig) -> Result<Arc<McpAgent>, Fault> {
-        let key = key(task, &config);
-        if let Some(held) = self.servers().get_mut(&key) {
-            held.used = Instant::now();
-            return Ok(held.agent.clone());
-        }
         let launcher = match (&config.server, &self.launcher) {
             (ServerAddress::Url(_), launcher) => launcher.clone().unwrap_or_else(no_launcher),
             (ServerAddress::Command(_), Some(launcher)) => launcher.clone(),
@@ -237,21 +247,25 @@ impl HeldServers {
                 return Err(Fault::new("denied", "this node starts no MCP servers for flows"));
             }
         };
-        let (ended, begun) = self.place(&key, config, launcher);
+        let (ended, begun) = self.place(key(task, &config), config, launcher);
         if let Some(ended) = ended {
-            ended.shutdown().await;
+            ended.end().await;
         }
         begun
     }
 
-    /// Makes room, and begins a server there.
+    /// The one that there is; or makes room, and begins a server there. Under one lock, so that two who come at once have one.
     fn place(
         &self,
-        key: &str,
+        key: String,
         config: McpConfig,
         launcher: Launcher,
-    ) -> (Option<Arc<McpAgent>>, Result<Arc<McpAgent>, Fault>) {
+    ) -> (Option<HeldServer>, Result<Arc<McpAgent>, Fault>) {
         let mut servers = self.servers();
+        if let Some(held) = servers.get_mut(&key) {
+            held.used = Instant::now();
+            return (None, Ok(held.agent.clone()));
+        }
         let mut ended = None;
         if servers.len() >= SERVERS_MAX {
             let free = servers.iter().filter(|(_, held)| held.is_free());
@@ -260,10 +274,12 @@ impl HeldServers {
                     format!("flows call {SERVERS_MAX} MCP servers at this moment, and no more are called at a time");
                 return (None, Err(Fault::new("server-unavailable", text)));
             };
-            ended = servers.remove(&oldest).map(|held| held.agent);
+            ended = servers.remove(&oldest);
         }
-        let agent = McpAgent::start(config, launcher, &self.guard, self.folder.join(key));
-        servers.insert(key.to_owned(), HeldServer { agent: agent.clone(), used: Instant::now() });
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.join(format!("{key}-{number}"));
+        let agent = McpAgent::start(config, launcher, &self.guard, folder.clone());
+        servers.insert(key, HeldServer { agent: agent.clone(), folder, used: Instant::now() });
         (ended, Ok(agent))
     }
 
@@ -280,12 +296,10 @@ impl HeldServers {
                 let idle = |held: &HeldServer| is_over || (held.is_free() && held.used.elapsed() > IDLE_MAX);
                 let keys =
                     servers.iter().filter(|(_, held)| idle(held)).map(|(key, _)| key.clone()).collect::<Vec<_>>();
-                keys.iter().filter_map(|key| Some((key.clone(), servers.remove(key)?.agent))).collect::<Vec<_>>()
+                keys.iter().filter_map(|key| servers.remove(key)).collect::<Vec<_>>()
             };
-            for (key, agent) in ended {
-                agent.shutdown().await;
-                let folder = self.folder.join(key);
-                let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+            for held in ended {
+                held.end().await;
             }
             if is_over {
                 return;

@@ -108,9 +108,9 @@ async fn a_server_is_started_for_a_call_and_gives_its_result_as_it_is() {
     let told = node.call("ann", node.request("tools/list", json!({}))).await;
     assert!(told.contains(r#""name": "look""#) && told.contains(r#""name": "put""#), "{told}");
     assert_eq!(node.servers(), 1, "it is held for the next call");
-    node.call("bob", look).await;
-    assert_eq!(node.servers(), 2, "and for nobody else's");
-    assert_eq!(fs::read_to_string(node.folder.path().join("calls")).unwrap().lines().count(), 2);
+    tokio::join!(node.call("bob", look.clone()), node.call("bob", look.clone()), node.call("bob", look));
+    assert_eq!(node.servers(), 2, "one for nobody else's, however many come at once");
+    assert_eq!(fs::read_to_string(node.folder.path().join("calls")).unwrap().lines().count(), 4);
     let told = node.call("ann", node.request("prompts/get", json!({"name": "x"}))).await;
     assert!(told.starts_with("rejected: unknown-skill"), "{told}");
     fs::write(
