@@ -59,12 +59,11 @@ pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run
                 }
             }
         };
-        // What cannot be read is never given to others.
-        if let Ok(read) = CallResult::read_apart(target.feature, result).await {
-            let mut notes = JsonObject::default();
-            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            notes.set(CACHED, Json::from(&serde_json::json!({"ageMs": age})));
-            return ReadOnce::Done(finished_with(shared, run, target, read, notes).await);
-        }
+        // It was read for another kind of request, if the server has made a tool of what was a prompt: then this one is made.
+        let Ok(read) = CallResult::read_apart(target.feature, result).await else { return ReadOnce::Call(None) };
+        let mut notes = JsonObject::default();
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        notes.set(CACHED, Json::from(&serde_json::json!({"ageMs": age})));
+        return ReadOnce::Done(finished_with(shared, run, target, read, notes).await);
     }
 }
