@@ -174,9 +174,13 @@ pub(crate) struct Sifted {
 impl PinnedTools {
     /// What is kept in the agent's folder.
     pub(crate) fn read(config: Arc<McpConfig>, folder: &Path) -> Self {
-        let read = fs::read(folder.join(FILE)).ok();
+        let read = match fs::read(folder.join(FILE)) {
+            Ok(bytes) => Some(serde_json::from_slice::<Kept>(&bytes).map_err(io::Error::from)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(Err(error)),
+        };
         let command = config.server.words();
-        let (kept, former) = match read.map(|bytes| serde_json::from_slice::<Kept>(&bytes)) {
+        let (kept, former) = match read {
             Some(Ok(kept)) if kept.command == command => (kept, None),
             Some(Ok(former)) => (Kept { command, ..Kept::default() }, Some(former)),
             Some(Err(error)) => {
