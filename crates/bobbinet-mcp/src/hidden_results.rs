@@ -5,18 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bobbinet_core::{Artifact, Content, Json, Message, Outcome, Part};
 use bobbinet_text::{Hidden, hidden_in_document};
-use serde_json::Value;
 
-use crate::json_object::JsonObject;
+use crate::{hidden_words::in_value, json_object::JsonObject};
 
 /// The name in the metadata of a part, and of what it is part of, of what is hidden in it.
 const FLAG: &str = "hiddenText";
 
 /// Bytes of a result that are looked at.
 const SEARCHED_MAX: usize = 2 << 20;
-
-/// How deep data is looked into.
-const DEPTH_MAX: usize = 64;
 
 /// The same outcome with what is hidden in it flagged, and told in the log.
 pub(crate) fn flag(outcome: Outcome, agent: &str, tool: &str) -> Outcome {
@@ -92,31 +88,13 @@ fn in_data(json: &Json) -> BTreeSet<Hidden> {
     if text.is_ascii() && !text.contains("\\u") || text.len() > SEARCHED_MAX {
         return hidden_in_document(text);
     }
-    let mut found = BTreeSet::new();
-    look(&json.to_value(), 0, &mut found);
-    found
-}
-
-fn look(value: &Value, depth: usize, found: &mut BTreeSet<Hidden>) {
-    if depth > DEPTH_MAX {
-        return;
-    }
-    match value {
-        Value::String(text) => found.extend(hidden_in_document(text)),
-        Value::Array(items) => items.iter().for_each(|item| look(item, depth + 1, found)),
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                found.extend(hidden_in_document(name));
-                look(value, depth + 1, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+    in_value(&json.to_value(), hidden_in_document)
 }
 
 #[cfg(test)]
 mod tests {
     use bobbinet_core::{ArtifactId, MessageId};
+    use serde_json::Value;
 
     use super::*;
 

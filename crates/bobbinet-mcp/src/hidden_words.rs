@@ -6,7 +6,7 @@ use bobbinet_core::Json;
 use bobbinet_text::{Hidden, hidden};
 use serde_json::Value;
 
-/// How deep schemas are looked into. One that is deeper was not written by anybody.
+/// How deep schemas and data are looked into. What is deeper was not written by anybody.
 const DEPTH_MAX: usize = 64;
 
 /// Says in the log what is hidden in what a server says of a tool: in these texts, and in its schemas.
@@ -25,22 +25,27 @@ pub(crate) fn warn_of_hidden<'j>(agent: &str, tool: &str, texts: [&str; 2], sche
 }
 
 fn in_json(json: &Json) -> BTreeSet<Hidden> {
+    in_value(&json.to_value(), hidden)
+}
+
+/// What `search` finds in the names and texts of a value.
+pub(crate) fn in_value(value: &Value, search: fn(&str) -> BTreeSet<Hidden>) -> BTreeSet<Hidden> {
     let mut found = BTreeSet::new();
-    look(&json.to_value(), 0, &mut found);
+    look(value, search, 0, &mut found);
     found
 }
 
-fn look(value: &Value, depth: usize, found: &mut BTreeSet<Hidden>) {
+fn look(value: &Value, search: fn(&str) -> BTreeSet<Hidden>, depth: usize, found: &mut BTreeSet<Hidden>) {
     if depth > DEPTH_MAX {
         return;
     }
     match value {
-        Value::String(text) => found.extend(hidden(text)),
-        Value::Array(items) => items.iter().for_each(|item| look(item, depth + 1, found)),
+        Value::String(text) => found.extend(search(text)),
+        Value::Array(items) => items.iter().for_each(|item| look(item, search, depth + 1, found)),
         Value::Object(fields) => {
             for (name, value) in fields {
-                found.extend(hidden(name));
-                look(value, depth + 1, found);
+                found.extend(search(name));
+                look(value, search, depth + 1, found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
