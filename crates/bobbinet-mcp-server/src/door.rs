@@ -30,6 +30,8 @@ pub(crate) struct Door {
     pub(crate) naming: Naming,
     /// Room for streams that listen for changes.
     pub(crate) listeners: Arc<Semaphore>,
+    /// Turns of those who read what a link leads to.
+    pub(crate) linked_reads: Semaphore,
 }
 
 /// A message on its way out.
@@ -63,10 +65,12 @@ impl Door {
     pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Arc<Self> {
         let audiences = server.audiences_at(PATH);
         let listeners = Arc::new(Semaphore::new(limits.listeners_max));
+        let linked_reads = Semaphore::new(limits.linked_reads_max);
         let seal = server.sealing_key().inspect_err(|error| {
             tracing::warn!(%error, "MCP sessions end with this process");
         });
-        Arc::new(Self { sessions: Sessions::new(&limits, seal.ok()), audiences, limits, naming, listeners, server })
+        let sessions = Sessions::new(&limits, seal.ok());
+        Arc::new(Self { sessions, audiences, limits, naming, listeners, linked_reads, server })
     }
 
     /// What time it is.

@@ -35,6 +35,8 @@ pub(crate) async fn read(
         Err(BlobRefusal::Blob(error)) => return Err(unreadable(&error)),
     };
     let max = door.limits.linked_bytes_max;
+    // Until it is text: what is written of it has its room like every answer.
+    let Ok(_turn) = door.linked_reads.acquire().await else { return Err(nothing()) };
     let bytes = reader.read_whole(max).await.map_err(|error| match error {
         BlobError::Large { .. } => {
             let text = format!(
