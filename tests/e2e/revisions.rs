@@ -100,7 +100,7 @@ impl Host {
         json!({"rises": steps.is_sorted(), "last": steps.last(), "answer": answer})
     }
 
-    /// Begins a call that would never end, gives it up as its revision has it, and asks the node what became of it.
+    /// Begins a call that would never end, and gives it up as its revision has it. What became of it is looked at in the end, of all cells.
     async fn given_up(&self, agent: &str) -> Value {
         let request = self.request("tools/call", json!({"name": format!("{agent}__long"), "arguments": {}}));
         let mut calling = std::pin::pin!(self.post(&request).send());

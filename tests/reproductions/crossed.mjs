@@ -1,7 +1,7 @@
 // Two agents on one session that use the same JSON-RPC ids, as hosts do that share a connection: who gets whose answer?
 //
 // Two calls at a time with one id, one of which takes twice as long; an answer is wrong if it is the other's or does not come.
-import { all, started, stopped } from './processes.mjs';
+import { all, freePort, started, stopped } from './processes.mjs';
 import { within } from './hosts.mjs';
 
 export const title = 'answers that were another caller\'s or never came, of calls with equal ids on one session (server-everything)';
@@ -77,7 +77,7 @@ async function wrong(url, mine, tool, calls) {
 }
 
 export async function direct(bench, { calls }) {
-  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  const port = await freePort();
   const options = { env: { ...process.env, PORT: String(port) } };
   const { child } = await started(bench.server('everything'), ['streamableHttp'], options, /listening on port/);
   try {

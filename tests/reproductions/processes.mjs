@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
 /** A process and all below it, as process ids. */
@@ -43,6 +44,16 @@ export function count(pids, program) {
       return false; // it has ended meanwhile
     }
   }).length;
+}
+
+/** A port that nobody listens at, for a server that cannot choose one and say which. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** Starts a program and waits until a line of its output (of either kind) matches: what matched. */

@@ -35,6 +35,8 @@ pub(crate) struct Shelf {
     pub(crate) has_more: AtomicBool,
     /// Says that what is followed has changed.
     pub(crate) changed: Notify,
+    /// How many have begun to follow.
+    pub(crate) following: AtomicUsize,
     /// How often one who followed was told to stop.
     pub(crate) unfollowed: AtomicUsize,
 }
@@ -266,10 +268,15 @@ impl Agent for Shelf {
         match run.call().skill.as_ref().unwrap().as_str() {
             "resource:read" if arguments["follow"] == true => {
                 for count in 0.. {
+                    // Before what is read now is told: a change after that is another.
+                    let changed = self.changed.notified();
                     let id = ArtifactId::parse(&format!("read-{count}")).unwrap();
                     run.add(Arc::new(Artifact::new(id, vec![Part::text("now")])), false, true).await.unwrap();
+                    if count == 0 {
+                        self.following.fetch_add(1, Ordering::SeqCst);
+                    }
                     tokio::select! {
-                        () = self.changed.notified() => {}
+                        () = changed => {}
                         () = run.canceled() => break,
                     }
                 }

@@ -115,7 +115,7 @@ async fn a_resource_that_changes_is_told_to_those_who_follow_it_and_nobody_else(
     let mut stream = subscribe(&host, 5, &json!({"resourceSubscriptions": ["mesh://shelf/book:1"]})).await;
     let granted = stream.next().await.unwrap()["params"]["notifications"].clone();
     assert_eq!(granted, json!({"resourceSubscriptions": ["mesh://shelf/book:1"]}));
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    until(|| shelf.following.load(Ordering::SeqCst) == 2).await;
     shelf.changed.notify_waiters();
     let update = told.next().await.unwrap();
     assert_eq!(
