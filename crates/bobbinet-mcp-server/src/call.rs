@@ -357,6 +357,13 @@ impl Call {
                         self.say(rpc::notification("notifications/progress", &params)).await?;
                     }
                 }
+                // What it had asked by the time that the stream began is in no event of it.
+                Ok(Some(StreamItem::Task { task, .. })) if task.state.is_interrupted() => {
+                    let task = self.get(&id.to_string()).await?;
+                    if task.state.is_interrupted() {
+                        return Ok(task);
+                    }
+                }
                 Ok(Some(StreamItem::Task { .. })) => {}
                 Ok(None) | Err(EngineError::Draining | EngineError::Unavailable(_)) => break,
                 Err(error) => return Err(RpcError::inside(&self.door.server.fault_of_engine(error)).into()),
