@@ -35,6 +35,16 @@ struct Seen {
     sessions: Mutex<usize>,
 }
 
+impl Seen {
+    /// Whether a server was asked for this once since it was called.
+    fn is_first_since_call(&self, mode: &str, method: &str) -> bool {
+        let requests = self.requests.lock().unwrap();
+        let own = || requests.iter().filter(|it| it.starts_with(&format!("{mode} ")));
+        let since = own().skip_while(|it| !it.contains("tools/call"));
+        since.filter(|it| it.contains(method)).count() == 1
+    }
+}
+
 #[derive(Clone)]
 struct Shared {
     seen: Arc<Seen>,
@@ -101,6 +111,16 @@ fn endless(content_type: &'static str, piece: &'static str) -> Response {
     ([("content-type", content_type)], Body::from_stream(drip)).into_response()
 }
 
+/// A result that comes after a while of work, which is told.
+fn after_work(progress: &Value, result: &Value) -> Response {
+    let first = stream::iter((0..9).map(|_| progress.clone())).chain(stream::iter([result.clone()]));
+    let paced = first.then(|message| async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok::<_, Infallible>(event(None, &message))
+    });
+    ([("content-type", "text/event-stream")], Body::from_stream(paced)).into_response()
+}
+
 async fn answer(
     State(shared): State<Shared>,
     Path(mode): Path<String>,
@@ -132,7 +152,7 @@ async fn answer(
                 Some(8),
                 &reply(&json!(3), json!({"content": [{"type": "text", "text": "resumed"}]})),
             )]),
-            ("tells", _) => {
+            ("tells" | "falters", _) => {
                 let note = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
                 events(vec![event(None, &note)])
             }
@@ -152,6 +172,9 @@ async fn answer(
     }
     if mode == "asks" && method == "tools/call" {
         return asks(&shared, &message["id"]);
+    }
+    if mode == "falters" && method == "tools/list" && shared.seen.is_first_since_call("falters", "tools/list") {
+        return StatusCode::BAD_GATEWAY.into_response();
     }
     if verb == Method::DELETE {
         return StatusCode::NO_CONTENT.into_response();
@@ -303,6 +326,7 @@ fn call(
         "moved" => (StatusCode::MOVED_PERMANENTLY, [("location", "/plain")]).into_response(),
         "see-other" => (StatusCode::SEE_OTHER, [("location", "/plain")]).into_response(),
         "own-session" => error(StatusCode::BAD_REQUEST, id.clone(), "browser session crashed after submit"),
+        "works" | "falters" => after_work(&progress, &result),
         "hangs" => endless("text/event-stream", ": at work\n\n"),
         "drips" => endless("application/json", " "),
         "drips-events" => endless("text/event-stream", ": still here\n\n"),

@@ -76,6 +76,11 @@ pub(super) async fn run(link: Arc<Link>, id: RequestId, end: CancellationToken, 
             link.say(Received::TooLong { ids: vec![id], bytes: link.limits.line_bytes_max }).await;
         }
         Some(ExchangeEnd::Expired) => link.lose(Some(id), ConnectionError::Expired).await,
+        // A name that is not found for a moment, or a port, says nothing of the connections that there are.
+        Some(ExchangeEnd::Unreachable(why)) if link.is_at_work() => {
+            let reply = Reply::NotSent(ConnectionError::Died(why));
+            link.say(Received::Reply { id, reply }).await;
+        }
         Some(ExchangeEnd::Unreachable(why)) => link.lose(Some(id), ConnectionError::Died(why)).await,
     }
 }
@@ -210,6 +215,7 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
 
 /// Sends it, again if there was no connection: then nobody has seen it.
 async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd> {
+    let request = outgoing.id.as_ref().filter(|_| outgoing.method.is_some());
     let mut pause = CONNECT_PAUSE;
     let mut tries = 0;
     loop {
@@ -233,7 +239,11 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
         if tries == CONNECTS_MAX {
             return Err(ExchangeEnd::Unreachable(format!("it cannot be reached: {why}")));
         }
+        request.into_iter().for_each(|id| link.is_unseen(id));
         tokio::time::sleep(pause).await;
+        if request.is_some_and(|id| !link.tries_again(id)) {
+            return Err(ExchangeEnd::Unreachable(why));
+        }
         pause *= 4;
     }
 }

@@ -81,6 +81,8 @@ struct LinkState {
 struct Exchange {
     id: RequestId,
     is_modern: bool,
+    /// No connection could be made for it the last time, and it is not being tried again just now: nobody has seen it.
+    is_unseen: bool,
     end: CancellationToken,
 }
 
@@ -193,6 +195,11 @@ impl Link {
         let is_first = {
             let mut state = self.state();
             state.lost.extend(id);
+            let state = &mut *state;
+            for unseen in state.exchanges.extract_if(.., |exchange| exchange.is_unseen) {
+                unseen.end.cancel();
+                state.lost.push(unseen.id);
+            }
             !std::mem::replace(&mut state.is_over, true)
         };
         if !is_first {
@@ -262,8 +269,28 @@ impl Link {
     /// A request goes out. Returns what is canceled when nobody waits for it any more.
     pub(super) fn begin(&self, id: &RequestId, is_modern: bool) -> CancellationToken {
         let end = self.stop.child_token();
-        self.state().exchanges.push(Exchange { id: id.clone(), is_modern, end: end.clone() });
+        self.state().exchanges.push(Exchange { id: id.clone(), is_modern, is_unseen: false, end: end.clone() });
         end
+    }
+
+    /// No connection could be made for this request.
+    pub(super) fn is_unseen(&self, id: &RequestId) {
+        let mut state = self.state();
+        state.exchanges.iter_mut().filter(|exchange| exchange.id == *id).for_each(|exchange| exchange.is_unseen = true);
+    }
+
+    /// It is tried again to bring a request to the server. `false`: it is over, and was told so.
+    pub(super) fn tries_again(&self, id: &RequestId) -> bool {
+        let mut state = self.state();
+        let exchange = state.exchanges.iter_mut().find(|exchange| exchange.id == *id);
+        exchange.map(|exchange| exchange.is_unseen = false).is_some()
+    }
+
+    /// Whether the server may be at work on a request. One of 2024-11-05 may be for as long as its stream goes on, which ends the session
+    /// by itself.
+    pub(super) fn is_at_work(&self) -> bool {
+        let state = self.state();
+        state.post_url.is_some() || state.exchanges.iter().any(|exchange| !exchange.is_unseen)
     }
 
     /// A request is over.
