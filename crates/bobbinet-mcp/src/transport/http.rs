@@ -191,6 +191,10 @@ impl Connection for HttpConnection {
         self.link.was_reached()
     }
 
+    fn ends_of_words(&self) -> bool {
+        false
+    }
+
     async fn close(&mut self, grace: Duration) {
         let link = &self.link;
         link.stop();

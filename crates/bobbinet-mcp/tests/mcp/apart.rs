@@ -7,7 +7,7 @@ use bobbinet_mcp::McpConfig;
 
 use crate::{
     front::{Bytes, Front},
-    lab::{Lab, limits, say, settled, until, view},
+    lab::{Lab, PATIENCE, limits, say, settled, until, view},
     web::Web,
 };
 
@@ -57,5 +57,22 @@ async fn a_list_that_breaks_off_is_asked_for_again_and_calls_go_on() {
     let count = |what: &str| web.requests("falters").iter().filter(|it| it.contains(what)).count();
     until("the list is asked for again", || count("tools/list") >= 3).await;
     assert_eq!(count("initialize "), 1, "{:?}", web.requests("falters"));
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn what_stands_before_a_server_that_is_away_says_nothing_of_how_it_wants_to_be_spoken_to() {
+    let web = Web::open().await;
+    let reach = |config: &mut McpConfig| {
+        web.reach(config);
+        config.limits.deaths_max = 50;
+    };
+    let lab = Lab::with(&["rollout", "modern-rollout"], limits(), reach).await;
+    for (mode, expected) in [("rollout", "version=2025-11-25"), ("modern-rollout", "version=2026-07-28")] {
+        lab.agents[mode].wait_ready(PATIENCE).await.unwrap();
+        assert_eq!(lab.send(mode, say("do")).await.state, State::Completed, "{mode}");
+        let requests = web.requests(mode);
+        assert!(requests.iter().any(|it| it.contains("tools/call") && it.contains(expected)), "{mode}: {requests:?}");
+    }
     lab.close().await;
 }

@@ -36,6 +36,11 @@ struct Seen {
 }
 
 impl Seen {
+    /// How much a server was asked.
+    fn count(&self, mode: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|it| it.starts_with(&format!("{mode} "))).count()
+    }
+
     /// Whether a server was asked for this once since it was called.
     fn is_first_since_call(&self, mode: &str, method: &str) -> bool {
         let requests = self.requests.lock().unwrap();
@@ -176,10 +181,13 @@ async fn answer(
     if mode == "falters" && method == "tools/list" && shared.seen.is_first_since_call("falters", "tools/list") {
         return StatusCode::BAD_GATEWAY.into_response();
     }
+    if matches!(mode.as_str(), "rollout" | "modern-rollout") && shared.seen.count(&mode) <= 4 {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no upstream").into_response();
+    }
     if verb == Method::DELETE {
         return StatusCode::NO_CONTENT.into_response();
     }
-    if mode == "modern" {
+    if mode.starts_with("modern") {
         return modern(&message, &text);
     }
     legacy(&shared, &mode, &message, &session)
@@ -285,7 +293,8 @@ fn legacy(shared: &Shared, mode: &str, message: &Value, session: &str) -> Respon
             let number = sessions + 1;
             *shared.seen.sessions.lock().unwrap() = number;
             let capabilities = json!({"tools": {"listChanged": true}});
-            let result = json!({"protocolVersion": "2025-06-18", "capabilities": capabilities, "serverInfo": {"name": "l", "version": "1"}});
+            let version = if mode == "rollout" { message["params"]["protocolVersion"].clone() } else { json!("2025-06-18") };
+            let result = json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": {"name": "l", "version": "1"}});
             let name = if mode == "long-session" { "s".repeat(9 << 10) } else { format!("s{number}") };
             ([("mcp-session-id", name)], json_body(&reply(id, result))).into_response()
         }

@@ -156,7 +156,7 @@ pub(super) async fn cancel(link: Arc<Link>, outgoing: Outgoing) {
 
 /// Lets an answer that says nothing come to its end, so that its connection can be used again.
 async fn drain(link: &Link, mut response: Response) {
-    link.reached();
+    link.reached(response.status());
     let mut rest = FOREIGN_BYTES_MAX;
     let draining = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -188,8 +188,8 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
         Ok(response) => response,
         Err(end) => return end,
     };
-    link.reached();
     let status = response.status();
+    link.reached(status);
     if status.is_success() {
         link.login_point().was_let_in();
         if is_handshake && let Err(why) = link.begin_session(&response) {

@@ -11,7 +11,7 @@ use std::{
 
 use bobbinet_outbound::{Http, Refused};
 use reqwest::{
-    Method, RequestBuilder, Response, Url,
+    Method, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use rmcp::model::RequestId;
@@ -171,9 +171,13 @@ impl Link {
         Ok(request)
     }
 
-    /// A server has answered.
-    pub(super) fn reached(&self) {
-        self.was_reached.store(true, Ordering::Relaxed);
+    /// Something has answered: the server, unless it is what stands before one that is away.
+    pub(super) fn reached(&self, status: StatusCode) {
+        let is_away = matches!(
+            status,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        );
+        self.was_reached.fetch_or(!is_away, Ordering::Relaxed);
     }
 
     /// Takes the session's name from the answer to the handshake. `Err`: it cannot go along with requests.
@@ -220,7 +224,7 @@ impl Link {
         self.state().is_over
     }
 
-    /// Whether any server has answered.
+    /// Whether the server has answered anything.
     pub(super) fn was_reached(&self) -> bool {
         self.was_reached.load(Ordering::Relaxed)
     }

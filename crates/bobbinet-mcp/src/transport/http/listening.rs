@@ -110,7 +110,7 @@ pub(super) async fn open_older(link: &Arc<Link>) -> Result<(), String> {
             SendFault::Http(error) => causes(&error.without_url()),
             SendFault::Unauthorized(fault) => fault.in_full(),
         })?;
-        link.reached();
+        link.reached(response.status());
         if !response.status().is_success() || !is_stream(&response) {
             return Err(format!("{} opens no stream: {}", link.peer(), response.status()));
         }
