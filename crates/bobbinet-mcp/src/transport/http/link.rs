@@ -127,8 +127,8 @@ impl Link {
     }
 
     /// What the server is shown with each request, beside its headers.
-    pub(super) fn authorization(&self) -> Option<&Authorization> {
-        self.credentials.authorization.as_deref()
+    pub(super) fn authorization(&self) -> Option<&Arc<Authorization>> {
+        self.credentials.authorization.as_ref()
     }
 
     /// Where it is found out what the server wants of people.
