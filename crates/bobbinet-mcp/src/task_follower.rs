@@ -10,6 +10,7 @@ use bobbinet_core::{Fault, Json, Message, Outcome, Part};
 use bobbinet_engine::{Run, WorksElsewhere};
 use tokio::time::{Instant, sleep, timeout};
 
+use self::extension::Untaken;
 use crate::{
     call_attempt::{CallAttempt, CallRoute, NotAdmitted, Place},
     call_checkpoint::CallCheckpoint,
@@ -60,6 +61,7 @@ pub(crate) struct TaskFollower<'a> {
     /// When the server was last heard of it.
     heard: Instant,
     garbage: u32,
+    untaken: Untaken,
     /// What was said of it last.
     words: Option<String>,
     /// Whether our caller may be asked what nobody wants to know any more.
@@ -80,6 +82,7 @@ impl<'a> TaskFollower<'a> {
             checkpoint,
             heard: Instant::now(),
             garbage: 0,
+            untaken: Untaken::default(),
             words: None,
             has_old_question: run.task().question.is_some(),
             poll: created.map_or(Duration::ZERO, |task| task.poll),

@@ -273,3 +273,26 @@ async fn a_question_between_two_rounds_is_parked_over_a_restart_and_the_call_goe
     assert!(view(&done).contains("Ben"), "{}", view(&done));
     lab.close().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_a_task_does_not_take_is_given_again_and_nobody_is_asked_again() {
+    let outside = Outside::start();
+    let lab = outside.lab(&["modern"]).await;
+    let task = lab.send("modern", say("query")).await;
+    assert_eq!(view(&task), QUESTION);
+    outside.note("busy");
+    let updates = || outside.lines("updates").len();
+    let (done, ()) = tokio::join!(lab.reply("modern", &task.id, say("Ann")), async {
+        until("it has refused the answer", || updates() == 1).await;
+        outside.forget("busy");
+    });
+    assert_eq!(view(&done), r#"completed: {"action": "accept", "content": {"name": "Ann"}}"#);
+    assert_eq!(updates(), 2);
+    // One that never takes it is not waited for until the run's time is up.
+    let task = lab.send("modern", say("query")).await;
+    outside.note("busy");
+    let told = lab.reply("modern", &task.id, say("Ben")).await;
+    assert_eq!(view(&told), "input-required: not-taken", "{:?}", outside.lines("updates"));
+    assert_eq!(updates(), 5);
+    lab.close().await;
+}
