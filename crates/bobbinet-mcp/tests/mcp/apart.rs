@@ -76,3 +76,20 @@ async fn what_stands_before_a_server_that_is_away_says_nothing_of_how_it_wants_t
     }
     lab.close().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_its_server_does_not_take_ends_the_call_that_it_is_for_and_no_other() {
+    let web = Web::open().await;
+    let lab = Lab::with(&["asks-in-vain"], limits(), |config| web.reach(config)).await.ready().await;
+    let asked = lab.send("asks-in-vain", say("act")).await;
+    assert_eq!(asked.state, State::InputRequired, "{}", view(&asked));
+    let other = lab.submit("asks-in-vain", say("do"));
+    let requests = || web.requests("asks-in-vain");
+    until("it is at the server", || requests().iter().filter(|it| it.contains("tools/call")).count() == 2).await;
+    let task = lab.reply("asks-in-vain", &asked.id, say(r#"data:{"name":"Ada"}"#)).await;
+    assert_eq!(view(&task), "input-required: server-died", "{:?}", requests());
+    assert!(task.status_message.as_ref().unwrap().text().contains("400"), "{task:?}");
+    assert!(view(&settled(&other).await).starts_with("completed: s1"), "{:?}", requests());
+    until("its server is told", || requests().iter().any(|it| it.contains("notifications/cancelled"))).await;
+    lab.close().await;
+}

@@ -175,7 +175,10 @@ async fn answer(
         shared.older.send(message["result"]["content"]["name"].to_string()).unwrap();
         return StatusCode::ACCEPTED.into_response();
     }
-    if mode == "asks" && method == "tools/call" {
+    if mode == "asks-in-vain" && message["method"].is_null() {
+        return (StatusCode::BAD_REQUEST, "what?").into_response();
+    }
+    if mode.starts_with("asks") && message["params"]["name"] == "act" {
         return asks(&shared, &message["id"]);
     }
     if mode == "falters" && method == "tools/list" && shared.seen.is_first_since_call("falters", "tools/list") {
@@ -335,7 +338,7 @@ fn call(
         "moved" => (StatusCode::MOVED_PERMANENTLY, [("location", "/plain")]).into_response(),
         "see-other" => (StatusCode::SEE_OTHER, [("location", "/plain")]).into_response(),
         "own-session" => error(StatusCode::BAD_REQUEST, id.clone(), "browser session crashed after submit"),
-        "works" | "falters" => after_work(&progress, &result),
+        "works" | "falters" | "asks-in-vain" => after_work(&progress, &result),
         "hangs" => endless("text/event-stream", ": at work\n\n"),
         "drips" => endless("application/json", " "),
         "drips-events" => endless("text/event-stream", ": still here\n\n"),

@@ -85,7 +85,8 @@ pub(super) async fn run(link: Arc<Link>, id: RequestId, end: CancellationToken, 
     }
 }
 
-/// Sends the answer to a request of the server. One that cannot be brought to it ends the session: its call would wait for ever.
+/// Sends the answer to a request of the server. One that cannot be brought to it ends the call that it is for, which would wait for ever;
+/// if nobody knows which that is, the session.
 pub(super) async fn answer(link: Arc<Link>, outgoing: Outgoing) {
     let answering = async {
         let mut pause = CONNECT_PAUSE;
@@ -95,11 +96,16 @@ pub(super) async fn answer(link: Arc<Link>, outgoing: Outgoing) {
                 Ok(response) if response.status() == StatusCode::NOT_FOUND && link.has_session() => {
                     return Some(ConnectionError::Expired);
                 }
-                Ok(response) if !response.status().is_server_error() => {
+                Ok(response) if response.status().is_success() => {
                     drain(&link, response).await;
                     return None;
                 }
-                Ok(response) => why = format!("{} answers {}", link.peer(), response.status()),
+                Ok(response) => {
+                    why = format!("{} answers {}", link.peer(), response.status());
+                    if !is_busy(response.status()) {
+                        break;
+                    }
+                }
                 Err(ExchangeEnd::Unreachable(text)) => why = text,
                 Err(_) => why = format!("{} broke off", link.peer()),
             }
@@ -113,9 +119,24 @@ pub(super) async fn answer(link: Arc<Link>, outgoing: Outgoing) {
         () = link.closed() => None,
         ended = answering => ended,
     };
-    if let Some(broken) = ended {
-        link.lose(None, broken).await;
+    let asked_by = outgoing.id.as_ref().and_then(|asked| link.asked_by(asked));
+    match (ended, asked_by) {
+        (None, _) => {}
+        (Some(broken @ ConnectionError::Died(_)), Some((id, end))) => {
+            end.cancel();
+            // In that order: the call has heard of it before its server is told that nobody waits any more.
+            link.say(Received::Reply { id: id.clone(), reply: Reply::Broken(broken) }).await;
+            if let Ok(cancellation) = Outgoing::cancellation(&id) {
+                tell(&link, &cancellation).await;
+            }
+        }
+        (Some(broken), _) => link.lose(None, broken).await,
     }
+}
+
+/// Whether what was refused so may be taken later.
+fn is_busy(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
 /// Sends what has no reply. Whether it arrives is not known to anybody, as with a notification over a pipe.
@@ -373,7 +394,7 @@ async fn take_json(link: &Link, id: &RequestId, outgoing: &Outgoing, mut respons
     match reply_in(&body, id) {
         ReplyIn::Ours => hand_on(link, outgoing, body).await,
         ReplyIn::Nameless(reply) => ExchangeEnd::Told(reply),
-        ReplyIn::None => ExchangeEnd::Told(Reply::Unreadable("its answer holds no reply to the request".to_owned())),
+        ReplyIn::None(_) => ExchangeEnd::Told(Reply::Unreadable("its answer holds no reply to the request".to_owned())),
     }
 }
 
@@ -396,20 +417,23 @@ enum ReplyIn {
     Ours,
     /// An error that does not say whose it is. Over HTTP that is seen by where it stands.
     Nameless(Reply),
-    None,
+    /// And what the server wants to know in it.
+    None(Vec<RequestId>),
 }
 
 fn reply_in(message: &[u8], id: &RequestId) -> ReplyIn {
     rpc_message::read(message, |messages| {
-        let mut found = ReplyIn::None;
+        let mut asked = Vec::new();
+        let mut nameless = None;
         for message in messages.into_iter().flatten() {
             match message {
                 RpcMessage::Reply { id: Some(of), .. } if of.to_string() == id.to_string() => return ReplyIn::Ours,
-                RpcMessage::Reply { id: None, reply, .. } => found = ReplyIn::Nameless(reply),
-                RpcMessage::Reply { .. } | RpcMessage::Request { .. } | RpcMessage::Notification { .. } => {}
+                RpcMessage::Reply { id: None, reply, .. } => nameless = Some(reply),
+                RpcMessage::Request { id, .. } => asked.push(id),
+                RpcMessage::Reply { .. } | RpcMessage::Notification { .. } => {}
             }
         }
-        found
+        nameless.map_or(ReplyIn::None(asked), ReplyIn::Nameless)
     })
 }
 
@@ -432,7 +456,8 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
                 match reply_in(&message, id) {
                     ReplyIn::Ours => return hand_on(link, outgoing, message).await,
                     ReplyIn::Nameless(reply) => return ExchangeEnd::Told(reply),
-                    ReplyIn::None => {
+                    ReplyIn::None(asked) => {
+                        link.asks(id, asked);
                         link.say(Received::Message(message)).await;
                     }
                 }

@@ -35,6 +35,9 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// Bytes of a session's name, which goes along with every request.
 pub(super) const SESSION_LENGTH_MAX: usize = 8 << 10;
 
+/// Questions of one request that are told from those of others. A server that asks more is not talking to people.
+const ASKED_MAX: usize = 16;
+
 /// How long the requests under way of a session that is over have to tell how each of them has ended.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(300);
 
@@ -83,6 +86,8 @@ struct Exchange {
     is_modern: bool,
     /// No connection could be made for it the last time, and it is not being tried again just now: nobody has seen it.
     is_unseen: bool,
+    /// What the server has asked by the answer to it, the newest last.
+    asked: Vec<RequestId>,
     end: CancellationToken,
 }
 
@@ -273,7 +278,7 @@ impl Link {
     /// A request goes out. Returns what is canceled when nobody waits for it any more.
     pub(super) fn begin(&self, id: &RequestId, is_modern: bool) -> CancellationToken {
         let end = self.stop.child_token();
-        self.state().exchanges.push(Exchange { id: id.clone(), is_modern, is_unseen: false, end: end.clone() });
+        self.state().exchanges.push(Exchange { id: id.clone(), is_modern, is_unseen: false, asked: Vec::new(), end: end.clone() });
         end
     }
 
@@ -295,6 +300,25 @@ impl Link {
     pub(super) fn is_at_work(&self) -> bool {
         let state = self.state();
         state.post_url.is_some() || state.exchanges.iter().any(|exchange| !exchange.is_unseen)
+    }
+
+    /// The server has asked this by the answer to a request.
+    pub(super) fn asks(&self, id: &RequestId, asked: Vec<RequestId>) {
+        if asked.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        let Some(exchange) = state.exchanges.iter_mut().find(|exchange| exchange.id == *id) else { return };
+        exchange.asked.extend(asked);
+        let too_many = exchange.asked.len().saturating_sub(ASKED_MAX);
+        exchange.asked.drain(..too_many);
+    }
+
+    /// The request under way by whose answer the server has asked this, and what ends it.
+    pub(super) fn asked_by(&self, asked: &RequestId) -> Option<(RequestId, CancellationToken)> {
+        let state = self.state();
+        let exchange = state.exchanges.iter().find(|exchange| exchange.asked.contains(asked))?;
+        Some((exchange.id.clone(), exchange.end.clone()))
     }
 
     /// A request is over.
