@@ -220,8 +220,12 @@ impl Link {
             }
         };
         let _ = tokio::time::timeout(LAST_WORDS_WAIT, all_told).await;
-        let ids = std::mem::take(&mut self.state().lost);
-        self.say(Received::Lost { ids, broken }).await;
+        self.say(Received::Lost { ids: Vec::new(), broken }).await;
+    }
+
+    /// The requests that the server has surely not seen since the session is over.
+    pub(super) fn lost(&self) -> Vec<RequestId> {
+        std::mem::take(&mut self.state().lost)
     }
 
     /// Whether the session is over, so that nothing more need be sent in it.
