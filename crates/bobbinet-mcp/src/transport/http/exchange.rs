@@ -8,7 +8,7 @@ use rmcp::model::RequestId;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_of, is_stream},
+    answers::{RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_of, is_stream, resume_pause},
     link::Link,
     listening,
     login_point::LoginAdvice,
@@ -471,8 +471,7 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
         let Some(last) = last else { return lost(why) };
         // A stream that brings nothing is asked for ever more rarely.
         pause = if has_told { RESUME_PAUSE_MIN } else { (pause * 2).min(RESUME_PAUSE_MAX) };
-        let wanted = parser.retry().unwrap_or(RESUME_PAUSE).clamp(pause, RESUME_PAUSE_MAX);
-        response = match resume(link, &last, wanted).await {
+        response = match resume(link, &last, resume_pause(parser.retry(), pause)).await {
             Ok(response) => response,
             Err(Resumed::Expired) => return lost("and the server has forgotten the session".to_owned()),
             Err(Resumed::Failed) => return lost(why),
