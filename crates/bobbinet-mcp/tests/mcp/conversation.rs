@@ -102,8 +102,8 @@ async fn the_extension_and_the_address_name_a_skill() {
 async fn a_file_is_an_answer_too() {
     let lab = Lab::new(&["good"]).await.ready().await;
     let url = "http://127.0.0.1:7420/agents/good/blobs/01939f3c-7d2e-7000-8000-000000000001";
-    let file = || Message { parts: vec![Part::url(url)].into(), ..say("x") };
-    let beside_words = || Message { parts: vec![Part::text("here it is"), Part::url(url)].into(), ..say("x") };
+    let file = || Message { parts: vec![Part::url(url)], ..say("x") };
+    let beside_words = || Message { parts: vec![Part::text("here it is"), Part::url(url)], ..say("x") };
     for answer in [file(), beside_words()] {
         let asked = lab.send("good", say("echo")).await;
         assert!(asked.state.is_interrupted(), "{}", view(&asked));
