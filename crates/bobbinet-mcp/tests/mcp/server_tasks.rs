@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use bobbinet_core::{Effect, State};
@@ -294,5 +295,21 @@ async fn an_answer_that_a_task_does_not_take_is_given_again_and_nobody_is_asked_
     let told = lab.reply("modern", &task.id, say("Ben")).await;
     assert_eq!(view(&told), "input-required: not-taken", "{:?}", outside.lines("updates"));
     assert_eq!(updates(), 5);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_gives_no_result_before_the_end_is_asked_for_it_no_more_often_than_it_says() {
+    let outside = Outside::start();
+    outside.note("no-result");
+    let lab = outside.lab(&["core"]).await;
+    let asking = lab.submit("core", say("query"));
+    let count = || outside.lines("methods").iter().filter(|it| it.starts_with("tasks/")).count();
+    until("it is asked for its result", || outside.lines("methods").iter().any(|it| it == "tasks/result")).await;
+    let before = count();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Each tenth of a second, it says: the result once, and how the task stands twice.
+    assert!((5..50).contains(&(count() - before)), "{}", count() - before);
+    lab.engine.cancel(&caller(), &name_of("core"), &asking.id()).await.unwrap();
     lab.close().await;
 }
