@@ -118,8 +118,8 @@ fn endless(content_type: &'static str, piece: &'static str) -> Response {
 
 /// A result that comes after a while of work, which is told.
 fn after_work(progress: &Value, result: &Value) -> Response {
-    let first = stream::iter((0..9).map(|_| progress.clone())).chain(stream::iter([result.clone()]));
-    let paced = first.then(|message| async move {
+    let messages: Vec<Value> = std::iter::repeat_n(progress.clone(), 9).chain([result.clone()]).collect();
+    let paced = stream::iter(messages).then(|message| async move {
         tokio::time::sleep(Duration::from_millis(300)).await;
         Ok::<_, Infallible>(event(None, &message))
     });
