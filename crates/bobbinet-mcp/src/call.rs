@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bobbinet_core::{Effect, Fault, Json, Outcome};
 use bobbinet_engine::{CANCEL_GRACE, Run};
-use rmcp::model::RequestMetaObject;
 
 use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
@@ -14,7 +13,6 @@ use crate::{
     crash_history::CallFingerprint,
     finished_call::{Gives, finished},
     json_object::JsonObject,
-    login::LOGIN_NEEDED,
     plan_message,
     pool::{SessionKey, SessionPool},
     read_cache::LeadingCall,
@@ -205,7 +203,7 @@ impl CallAttempt<'_> {
             let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
             let options =
                 RequestOptions { meta: meta(run, &client), call: Some(self.tool_call(&route, None)), headers };
-            let sent = client.send(target.feature.method(), params.to_json(), options).await;
+            let sent = client.send(target.feature.method(), params, options);
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),
                 Ok(pending) => {
@@ -226,14 +224,14 @@ impl CallAttempt<'_> {
                     }
                     continue;
                 }
-                RequestOutcome::Error(error) if error.code == LOGIN_NEEDED && logins < LOGINS_MAX => {
+                RequestOutcome::Error(error) if error.wants_login && logins < LOGINS_MAX => {
                     // It has done nothing. Whoever was let in meanwhile lets this call in too.
+                    logins += 1;
                     drop(route);
-                    if let Some(login) = session.last_login() {
-                        logins += 1;
-                        if let Err(outcome) = self.log_in(&session, &login, round).await {
-                            return outcome;
-                        }
+                    if let Some(login) = session.last_login()
+                        && let Err(outcome) = self.log_in(&session, &login, round).await
+                    {
+                        return outcome;
                     }
                     continue;
                 }
@@ -334,16 +332,16 @@ impl CallAttempt<'_> {
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
-fn meta(run: &Run, client: &Client) -> RequestMetaObject {
-    let mut meta = RequestMetaObject::new();
+fn meta(run: &Run, client: &Client) -> JsonObject {
+    let mut meta = JsonObject::default();
     if run.call().effect == Effect::Keyed {
-        meta.insert(KEY.to_owned(), run.key().into());
+        meta.set(KEY, Json::of(&run.key()));
     }
     if let Some(level) = client.log_level().filter(|_| client.is_modern()) {
-        meta.insert(LOG_LEVEL.to_owned(), level.word().into());
+        meta.set(LOG_LEVEL, Json::of(level.word()));
     }
     if let Some(trace) = &run.task().trace {
-        meta.insert("traceparent".to_owned(), trace.as_ref().into());
+        meta.set("traceparent", Json::of(&**trace));
     }
     meta
 }

@@ -231,7 +231,7 @@ impl<'a> TaskFollower<'a> {
 
     fn failed_without_error(&self, task: &ServerTask) -> TaskEnd {
         let words = task.words.clone().unwrap_or_else(|| "its task has failed, and it does not say why".to_owned());
-        TaskEnd::Error(RpcError { code: 0, message: words, data: None })
+        TaskEnd::Error(RpcError::own(words))
     }
 
     /// While this lives, a node that stops does not wait for the run: where the server outlives us, the next one finds its task.

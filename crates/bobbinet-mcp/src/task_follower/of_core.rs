@@ -34,7 +34,7 @@ impl TaskFollower<'_> {
                     call: Some(self.attempt.tool_call(route, Some(&self.id))),
                     ..RequestOptions::default()
                 };
-                match route.client.send("tasks/result", self.params().to_json(), options).await {
+                match route.client.send("tasks/result", self.params(), options) {
                     Ok(pending) => result = Some(pending),
                     Err(_) => return Leg::Lost,
                 }

@@ -33,6 +33,8 @@ struct Seen {
     requests: Mutex<Vec<String>>,
     /// How many sessions were begun.
     sessions: Mutex<usize>,
+    /// The id of the last call of a tool.
+    call: Mutex<Value>,
 }
 
 impl Seen {
@@ -148,6 +150,9 @@ async fn answer(
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer realm=\"x\"")], "who are you?")
             .into_response();
     }
+    if method == "tools/call" {
+        *shared.seen.call.lock().unwrap() = message["id"].clone();
+    }
     if mode.starts_with("older") {
         return older(&shared, &verb, is_posted_aside, &message);
     }
@@ -155,7 +160,7 @@ async fn answer(
         return match (mode.as_str(), text("last-event-id").as_str()) {
             ("resumes", "7") => events(vec![event(
                 Some(8),
-                &reply(&json!(3), json!({"content": [{"type": "text", "text": "resumed"}]})),
+                &reply(&shared.seen.call.lock().unwrap(), json!({"content": [{"type": "text", "text": "resumed"}]})),
             )]),
             ("tells" | "falters", _) => {
                 let note = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});

@@ -18,7 +18,6 @@ use super::{
 use crate::{
     authorization::Refusal,
     config::HttpTransportKind,
-    login::LOGIN_NEEDED,
     mailbox::{ConnectionError, Reply, RpcError},
     rpc_message::{self, RpcMessage, shorten},
     transport::{Received, with_last_words},
@@ -246,7 +245,7 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
             Err(SendFault::Refused(refused)) => return Err(ExchangeEnd::Unreachable(refused.to_string())),
             Err(SendFault::Unauthorized(fault)) => {
                 let message = format!("{} wants a token, and there is none: {}", link.peer(), fault.in_full());
-                return Err(ExchangeEnd::Told(Reply::Error(RpcError { code: 0, message, data: None })));
+                return Err(ExchangeEnd::Told(Reply::Error(RpcError::own(message))));
             }
             Err(SendFault::Http(error)) => error.without_url(),
         };
@@ -285,10 +284,10 @@ async fn refusal(link: &Link, id: &RequestId, outgoing: &Outgoing, mut response:
     };
     let _ = tokio::time::timeout(DRAIN_WAIT, reading).await;
     if let Some(refusal) = refused {
-        let told = |code, message| ExchangeEnd::Told(Reply::Error(RpcError { code, message, data: None }));
+        let told = |error| ExchangeEnd::Told(Reply::Error(error));
         match link.login_point().refused(&refusal).await {
-            LoginAdvice::LogIn(message) => return told(LOGIN_NEEDED, message),
-            LoginAdvice::Failed(message) => return told(0, message),
+            LoginAdvice::LogIn(message) => return told(RpcError { wants_login: true, ..RpcError::own(message) }),
+            LoginAdvice::Failed(message) => return told(RpcError::own(message)),
             LoginAdvice::None => {}
         }
     }
@@ -313,7 +312,7 @@ async fn refusal(link: &Link, id: &RequestId, outgoing: &Outgoing, mut response:
     // What it says is for its owner: a first line is for everybody.
     let said = shorten(said.trim(), FOREIGN_TEXT_MAX);
     let answers = |status: StatusCode| with_last_words(&format!("{} answers {status}", link.peer()), &said);
-    let reply = |message: String| Reply::Error(RpcError { code: 0, message, data: None });
+    let reply = |message: String| Reply::Error(RpcError::own(message));
     ExchangeEnd::Told(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let by_name = if status == StatusCode::FORBIDDEN { or_by_name(&link.server.url) } else { "" };
