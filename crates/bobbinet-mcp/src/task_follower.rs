@@ -67,14 +67,21 @@ pub(crate) struct TaskFollower<'a> {
     /// Whether our caller may be asked what nobody wants to know any more.
     has_old_question: bool,
     poll: Duration,
+    /// What its progress is told under, over the connection on which it was begun.
+    token: Option<i64>,
     /// Whether its result is waited for while it works. Not from a server that will not have that.
     waits: bool,
 }
 
 impl<'a> TaskFollower<'a> {
     /// Follows the task that a run has kept, this one or an earlier.
-    pub(crate) fn new(attempt: &'a CallAttempt<'a>, checkpoint: CallCheckpoint, created: Option<&ServerTask>) -> Self {
+    pub(crate) fn new(
+        attempt: &'a CallAttempt<'a>,
+        checkpoint: CallCheckpoint,
+        created: Option<(&ServerTask, Option<i64>)>,
+    ) -> Self {
         let run = attempt.run;
+        let (created, token) = (created.map(|(task, _)| task), created.and_then(|(_, token)| token));
         let mut follower = Self {
             attempt,
             run,
@@ -86,6 +93,7 @@ impl<'a> TaskFollower<'a> {
             words: None,
             has_old_question: run.task().question.is_some(),
             poll: created.map_or(Duration::ZERO, |task| task.poll),
+            token,
             waits: true,
         };
         created.into_iter().for_each(|task| follower.say(task));
@@ -111,6 +119,7 @@ impl<'a> TaskFollower<'a> {
                 Leg::Lost => {}
             }
             self.poll = Duration::ZERO;
+            self.token = None;
             tokio::select! {
                 biased;
                 () = self.run.canceled() => return TaskEnd::Over(self.unknown("canceled", "it was canceled")),

@@ -32,6 +32,7 @@ impl TaskFollower<'_> {
             if result.is_none() && self.waits && ask_at <= Instant::now() {
                 let options = RequestOptions {
                     call: Some(self.attempt.tool_call(route, Some(&self.id))),
+                    token: self.token,
                     ..RequestOptions::default()
                 };
                 match route.client.send("tasks/result", self.params(), options) {

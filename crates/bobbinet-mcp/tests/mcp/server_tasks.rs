@@ -313,3 +313,15 @@ async fn a_server_that_gives_no_result_before_the_end_is_asked_for_it_no_more_of
     lab.engine.cancel(&caller(), &name_of("core"), &asking.id()).await.unwrap();
     lab.close().await;
 }
+
+#[tokio::test]
+async fn the_progress_of_a_task_is_told_under_the_token_of_the_call_that_it_was() {
+    let outside = Outside::start();
+    let lab = outside.lab(&["core"]).await;
+    outside.note("progress");
+    let call = lab.submit("core", say("work"));
+    lab.until_status("core", &call.id(), "half way").await;
+    outside.note("finish");
+    assert_eq!(view(&settled(&call).await), "completed: done {}");
+    lab.close().await;
+}
