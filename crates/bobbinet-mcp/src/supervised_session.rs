@@ -479,7 +479,11 @@ impl SupervisedSession {
                 Err(_) if client.in_flight.broken().is_some() => return NextStep::BeginAgain,
                 // Where each request goes by itself, one that broke off says nothing of the others, which go on.
                 Err(broken) => {
-                    tracing::warn!(agent = self.config.name, why = headline(&broken.to_string()), "its lists could not be read again");
+                    tracing::warn!(
+                        agent = self.config.name,
+                        why = headline(&broken.to_string()),
+                        "its lists could not be read again"
+                    );
                     Some(next)
                 }
             };

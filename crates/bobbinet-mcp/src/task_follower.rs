@@ -10,7 +10,6 @@ use bobbinet_core::{Fault, Json, Message, Outcome, Part};
 use bobbinet_engine::{Run, WorksElsewhere};
 use tokio::time::{Instant, sleep, timeout};
 
-use self::extension::Untaken;
 use crate::{
     call_attempt::{CallAttempt, CallRoute, NotAdmitted, Place},
     call_checkpoint::CallCheckpoint,
@@ -50,6 +49,20 @@ enum Leg {
     End(TaskEnd),
     /// The connection is over, or takes nothing.
     Lost,
+}
+
+/// What our caller has said, and the server's task has not taken.
+#[derive(Debug, Default)]
+struct Untaken {
+    answers: JsonObject,
+    times: u32,
+}
+
+impl Untaken {
+    /// What was said under these names, if all of it was.
+    fn of(&self, names: &[String]) -> Option<JsonObject> {
+        names.iter().map(|name| Some((name.clone(), self.answers.get(name)?.clone()))).collect()
+    }
 }
 
 /// One task of a server's, and the run that follows it.

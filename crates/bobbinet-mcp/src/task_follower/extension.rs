@@ -5,7 +5,7 @@ use std::time::Duration;
 use bobbinet_core::Json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{GET_WAIT, Leg, RECONNECT_PAUSE, TaskEnd, TaskFollower};
+use super::{GET_WAIT, Leg, RECONNECT_PAUSE, TaskEnd, TaskFollower, Untaken};
 use crate::{
     call_attempt::CallRoute,
     call_listener::{time_is_up, unreadable},
@@ -20,20 +20,6 @@ const ASKING_POLL: Duration = Duration::from_secs(15);
 
 /// How often an answer is given to a server that does not take it.
 const UPDATES_MAX: u32 = 3;
-
-/// What our caller has said, and the server's task has not taken.
-#[derive(Debug, Default)]
-pub(super) struct Untaken {
-    answers: JsonObject,
-    times: u32,
-}
-
-impl Untaken {
-    /// What was said under these names, if all of it was.
-    fn of(&self, names: &[String]) -> Option<JsonObject> {
-        names.iter().map(|name| Some((name.clone(), self.answers.get(name)?.clone()))).collect()
-    }
-}
 
 impl TaskFollower<'_> {
     /// 2026-07-28: everything is said of the task by the server's answer to how it stands.

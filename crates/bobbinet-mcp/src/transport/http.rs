@@ -8,6 +8,7 @@
 //! Only what surely did not reach the server is sent again from here: a connection that could not be made, a session that the server
 //! does not know any more. Everything else is the call's to decide.
 
+mod answering;
 mod answers;
 mod exchange;
 mod link;
@@ -154,7 +155,7 @@ impl MessageSink for HttpSink {
                 link.tracker.clone().spawn(watched("MCP request", exchange::run(link, id, end, outgoing)));
             }
             (Some(_), None) => {
-                link.tracker.spawn(watched("MCP answer", exchange::answer(link.clone(), outgoing)));
+                link.tracker.spawn(watched("MCP answer", answering::answer(link.clone(), outgoing)));
             }
             // What comes after it must find the server told.
             (None, Some("notifications/initialized")) => {
@@ -242,7 +243,9 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(3)).await;
         send(2).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let Received::Lost { ids, broken: ConnectionError::Died(_) } = messages.next().await else { panic!("not lost") };
+        let Received::Lost { ids, broken: ConnectionError::Died(_) } = messages.next().await else {
+            panic!("not lost")
+        };
         assert_eq!(ids, [1, 2].map(RequestId::Number));
         drop(connection);
     }

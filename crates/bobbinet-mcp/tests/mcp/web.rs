@@ -301,7 +301,8 @@ fn legacy(shared: &Shared, mode: &str, message: &Value, session: &str) -> Respon
             let number = sessions + 1;
             *shared.seen.sessions.lock().unwrap() = number;
             let capabilities = json!({"tools": {"listChanged": true}});
-            let version = if mode == "rollout" { message["params"]["protocolVersion"].clone() } else { json!("2025-06-18") };
+            let version =
+                if mode == "rollout" { message["params"]["protocolVersion"].clone() } else { json!("2025-06-18") };
             let result = json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": {"name": "l", "version": "1"}});
             let name = if mode == "long-session" { "s".repeat(9 << 10) } else { format!("s{number}") };
             ([("mcp-session-id", name)], json_body(&reply(id, result))).into_response()

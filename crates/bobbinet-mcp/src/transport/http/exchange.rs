@@ -27,13 +27,10 @@ use crate::{
 const CONNECTS_MAX: u32 = 3;
 
 /// The first pause between two such tries; each further one takes four times as long.
-const CONNECT_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const CONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often in a row a stream that broke off is asked for again in vain.
 const RESUMES_MAX: u32 = 5;
-
-/// How often an answer of ours is sent that does not arrive: a caller has given it, and its call waits for it over there.
-const ANSWERS_MAX: u32 = 3;
 
 /// Bytes of an answer that is no MCP, to say what it was.
 const FOREIGN_BYTES_MAX: usize = 64 << 10;
@@ -45,7 +42,7 @@ const FOREIGN_TEXT_MAX: usize = 300;
 const DRAIN_WAIT: Duration = Duration::from_secs(10);
 
 /// How a request has ended.
-enum ExchangeEnd {
+pub(super) enum ExchangeEnd {
     /// Its reply was handed on, or will come by the stream of the session.
     Replied,
     /// What there is to say of it in place of a reply.
@@ -82,60 +79,6 @@ pub(super) async fn run(link: Arc<Link>, id: RequestId, end: CancellationToken, 
         }
         Some(ExchangeEnd::Unreachable(why)) => link.lose(Some(id), ConnectionError::Died(why)).await,
     }
-}
-
-/// Sends the answer to a request of the server. One that cannot be brought to it ends the call that it is for, which would wait for ever;
-/// if nobody knows which that is, the session.
-pub(super) async fn answer(link: Arc<Link>, outgoing: Outgoing) {
-    let answering = async {
-        let mut pause = CONNECT_PAUSE;
-        let mut why = String::new();
-        for _ in 0..ANSWERS_MAX {
-            match send(&link, &outgoing).await {
-                Ok(response) if response.status() == StatusCode::NOT_FOUND && link.has_session() => {
-                    return Some(ConnectionError::Expired);
-                }
-                Ok(response) if response.status().is_success() => {
-                    drain(&link, response).await;
-                    return None;
-                }
-                Ok(response) => {
-                    why = format!("{} answers {}", link.peer(), response.status());
-                    if !is_busy(response.status()) {
-                        break;
-                    }
-                }
-                Err(ExchangeEnd::Unreachable(text)) => why = text,
-                Err(_) => why = format!("{} broke off", link.peer()),
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 4;
-        }
-        Some(ConnectionError::Died(format!("an answer to its question could not be brought to it: {why}")))
-    };
-    let ended = tokio::select! {
-        biased;
-        () = link.closed() => None,
-        ended = answering => ended,
-    };
-    let asked_by = outgoing.id.as_ref().and_then(|asked| link.asked_by(asked));
-    match (ended, asked_by) {
-        (None, _) => {}
-        (Some(broken @ ConnectionError::Died(_)), Some((id, end))) => {
-            end.cancel();
-            // In that order: the call has heard of it before its server is told that nobody waits any more.
-            link.say(Received::Reply { id: id.clone(), reply: Reply::Broken(broken) }).await;
-            if let Ok(cancellation) = Outgoing::cancellation(&id) {
-                tell(&link, &cancellation).await;
-            }
-        }
-        (Some(broken), _) => link.lose(None, broken).await,
-    }
-}
-
-/// Whether what was refused so may be taken later.
-fn is_busy(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
 /// Sends what has no reply. Whether it arrives is not known to anybody, as with a notification over a pipe.
@@ -175,7 +118,7 @@ pub(super) async fn cancel(link: Arc<Link>, outgoing: Outgoing) {
 }
 
 /// Lets an answer that says nothing come to its end, so that its connection can be used again.
-async fn drain(link: &Link, mut response: Response) {
+pub(super) async fn drain(link: &Link, mut response: Response) {
     link.reached(response.status());
     let mut rest = FOREIGN_BYTES_MAX;
     let draining = async {
@@ -234,7 +177,7 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
 }
 
 /// Sends it, again if there was no connection: then nobody has seen it.
-async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd> {
+pub(super) async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd> {
     let request = outgoing.id.as_ref().filter(|_| outgoing.method.is_some());
     let mut pause = CONNECT_PAUSE;
     let mut tries = 0;

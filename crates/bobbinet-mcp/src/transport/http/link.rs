@@ -178,10 +178,8 @@ impl Link {
 
     /// Something has answered: the server, unless it is what stands before one that is away.
     pub(super) fn reached(&self, status: StatusCode) {
-        let is_away = matches!(
-            status,
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-        );
+        let is_away =
+            matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
         self.was_reached.fetch_or(!is_away, Ordering::Relaxed);
     }
 
@@ -282,7 +280,13 @@ impl Link {
     /// A request goes out. Returns what is canceled when nobody waits for it any more.
     pub(super) fn begin(&self, id: &RequestId, is_modern: bool) -> CancellationToken {
         let end = self.stop.child_token();
-        self.state().exchanges.push(Exchange { id: id.clone(), is_modern, is_unseen: false, asked: Vec::new(), end: end.clone() });
+        self.state().exchanges.push(Exchange {
+            id: id.clone(),
+            is_modern,
+            is_unseen: false,
+            asked: Vec::new(),
+            end: end.clone(),
+        });
         end
     }
 
