@@ -24,7 +24,7 @@ use crate::{
     server_feature::ServerFeature,
     server_questions::{Questions, not_offered},
     server_task::{self, ServerTask, TaskSupport},
-    session::{Client, RequestOptions},
+    session::{Client, PendingRequest, RequestOptions},
     supervised_session::SupervisedSession,
     task_follower::{TaskEnd, TaskFollower},
     uploads,
@@ -201,9 +201,10 @@ impl CallAttempt<'_> {
                 params.set("task", Json::from(&serde_json::json!({"ttl": session.config.limits.task_ttl_ms})));
             }
             let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
-            let options =
-                RequestOptions { meta: meta(run, &client), call: Some(self.tool_call(&route, None)), headers };
+            let call = Some(self.tool_call(&route, None));
+            let options = RequestOptions { meta: meta(run, &client), call, headers, token: None };
             let sent = client.send(target.feature.method(), params, options);
+            let token = sent.as_ref().ok().map(PendingRequest::token);
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),
                 Ok(pending) => {
@@ -251,7 +252,7 @@ impl CallAttempt<'_> {
                 && let Some(task) = self.task_of(json, &client)
             {
                 checkpoint.took(run, &task.id, self.replica_of(&session)).await;
-                return self.follow(checkpoint, Some(&task), Some(route)).await;
+                return self.follow(checkpoint, Some((&task, token)), Some(route)).await;
             }
             // Nobody is kept out while the caller of an answered request is asked for more.
             drop(route);
@@ -303,8 +304,13 @@ impl CallAttempt<'_> {
         }
     }
 
-    /// Follows the server's task to its end, at first by the way on which it was begun.
-    async fn follow(&self, checkpoint: CallCheckpoint, task: Option<&ServerTask>, route: Option<CallRoute>) -> Outcome {
+    /// Follows the server's task to its end, at first by the way on which it was begun, with the token that its progress is told under.
+    async fn follow(
+        &self,
+        checkpoint: CallCheckpoint,
+        task: Option<(&ServerTask, Option<i64>)>,
+        route: Option<CallRoute>,
+    ) -> Outcome {
         let (run, target) = (self.run, self.target);
         match TaskFollower::new(self, checkpoint, task).follow(route).await {
             TaskEnd::Over(outcome) => outcome,

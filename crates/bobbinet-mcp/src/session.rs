@@ -72,6 +72,8 @@ pub(crate) struct RequestOptions {
     pub(crate) call: Option<ToolCall>,
     /// For its headers, where the transport has such.
     pub(crate) headers: Vec<(String, String)>,
+    /// The progress token of an answered request that it goes on with: what is said under that is its progress from now on.
+    pub(crate) token: Option<i64>,
 }
 
 /// A request on its way. Dropped without a reply, the server is told that nobody waits any more.
@@ -85,6 +87,11 @@ pub(crate) struct PendingRequest {
 }
 
 impl PendingRequest {
+    /// The token that its progress is told under, if it goes on with no other request.
+    pub(crate) fn token(&self) -> i64 {
+        self.serial.cast_signed()
+    }
+
     /// Tells the server that nobody wants the result any more. The reply may still come.
     pub(crate) fn cancel(&self) {
         self.queue_cancellation(self.client.in_flight.id_of(self.serial));
@@ -111,17 +118,18 @@ impl Client {
         mut params: JsonObject,
         options: RequestOptions,
     ) -> Result<PendingRequest, ConnectionError> {
-        let RequestOptions { meta, call, headers } = options;
+        let RequestOptions { meta, call, headers, token } = options;
         let (serial, mailbox) = self.in_flight.begin(call)?;
         let pending = PendingRequest { client: self.clone(), serial, mailbox, is_canceled: AtomicBool::new(false) };
         let id = serial.cast_signed();
+        let token = token.unwrap_or(id);
         let mut own = self.meta.clone();
         own.merge(meta);
-        own.set("progressToken", Json::of(&id));
+        own.set("progressToken", Json::of(&token));
         params.set("_meta", own.to_json());
         let message = rpc_channel::request_message(id, method, &params, headers);
         // Known before it is written: the reply cannot be faster.
-        self.in_flight.sent(serial, id, Some(id));
+        self.in_flight.sent(serial, id, Some(token));
         let (sink, in_flight) = (self.sink.clone(), self.in_flight.clone());
         let mut sending = Box::pin(rpc_channel::send_request(sink, in_flight, RequestId::Number(id), message));
         // Most are written at once. What has begun goes out whole, whoever is dropped meanwhile.

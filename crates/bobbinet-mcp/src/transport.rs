@@ -92,6 +92,12 @@ pub(crate) trait Connection: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether its end may be what the server has to say to how it was spoken to: a process may end of a version that it does not know. Of
+    /// what stands before a URL nobody learns that.
+    fn ends_of_words(&self) -> bool {
+        true
+    }
+
     /// How the server has ended by itself ("with exit status: 1"), if it does so within a moment. Asked before
     /// [`Connection::close`]: how somebody ends whom we have ended says nothing.
     async fn own_end(&mut self) -> Option<String> {
