@@ -423,6 +423,7 @@ mod tests {
         config::{McpConfig, McpLimits},
         elicitation_handler::client_config,
         exclusive_tools::ExclusiveTools,
+        secrets::Secrets,
         server_log::ServerLog,
         transport::{memory::Pipe, stdio::over_pipe},
     };
@@ -437,7 +438,7 @@ mod tests {
         let in_flight =
             Arc::new(InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[])))));
         let (source, sink) = over_pipe(input, output, 1 << 20);
-        let mut channel = RpcChannel::new(source, sink, in_flight, ServerLog::new(&McpConfig::new("a", "x", &[])));
+        let mut channel = RpcChannel::new(source, sink, in_flight, ServerLog::new("a", Secrets::default()));
         let mut methods = Vec::new();
         let server = async {
             let (input, mut output) = tokio::io::split::<DuplexStream>(theirs);

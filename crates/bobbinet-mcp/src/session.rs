@@ -211,10 +211,10 @@ impl Session {
         exclusive_tools: Arc<ExclusiveTools>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
-        let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
+        let ConnectionParts { messages, sink, mut connection, secrets } = transport.connect(folder).await?;
         let (limits, me) = (&config.limits, client_config(config));
         let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
-        let mut channel = RpcChannel::new(messages, sink.clone(), in_flight.clone(), ServerLog::new(config));
+        let mut channel = RpcChannel::new(messages, sink.clone(), in_flight.clone(), ServerLog::new(&config.name, secrets));
         let agreed = tokio::select! {
             biased;
             agreed = handshake::negotiate(&mut channel, opening, &*connection, &me) => agreed,

@@ -20,6 +20,7 @@ use rmcp::model::RequestId;
 use crate::{
     login::LoginNeeded,
     mailbox::{ConnectionError, Reply},
+    secrets::Secrets,
 };
 
 /// A way to one MCP server. Each connection that it makes is the beginning of one session.
@@ -57,6 +58,8 @@ pub(crate) struct ConnectionParts {
     pub(crate) messages: Box<dyn MessageSource>,
     pub(crate) sink: Arc<dyn MessageSink>,
     pub(crate) connection: Box<dyn Connection>,
+    /// What the server was given that is not to be repeated.
+    pub(crate) secrets: Secrets,
 }
 
 /// The life of a connection, apart from what is said over it.

@@ -34,6 +34,7 @@ use crate::{
     authorization::Authorization,
     config::{McpConfig, McpLimits, ServerUrl},
     login::{LoginNeeded, LoginWatch},
+    secrets::{self, Secrets},
     transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
 };
 
@@ -99,12 +100,14 @@ impl Transport for HttpTransport {
         let credentials =
             LinkCredentials { authorization: self.authorization.clone(), login_point: self.login_point.clone() };
         let server = self.server.clone();
+        let secrets = Secrets::of(secrets::of_headers(server.headers.values()));
         let link = Link::new(server, http, credentials, self.limits.clone(), heard, self.tracker.clone())?;
         let link = Arc::new(link);
         Ok(ConnectionParts {
             messages: Box::new(HttpSource { messages, link: link.clone() }),
             sink: Arc::new(HttpSink { link: link.clone() }),
             connection: Box::new(HttpConnection { link }),
+            secrets,
         })
     }
 }
