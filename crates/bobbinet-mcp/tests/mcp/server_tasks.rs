@@ -336,6 +336,10 @@ async fn a_task_is_looked_for_with_the_replica_that_has_it_though_its_caller_has
         config.share.session = SessionScope::PerCaller;
     };
     let lab = Lab::with(&["core"], limits(), reach).await.ready().await;
+    let is_listed = |place: &Outside| place.lines("methods").iter().any(|it| it == "tools/list");
+    until("both are up", || places.iter().all(is_listed)).await;
+    // What it has listed has to be taken in.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let call = lab.submit_as("bob", "core", say("work"));
     until("the first has a caller", || places[0].lines("calls").len() == 1).await;
     let work = lab.submit("core", say("work"));
