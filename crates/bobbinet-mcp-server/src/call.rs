@@ -24,6 +24,7 @@ use crate::{
     progress::Progress,
     question::{Answered, Elicitation},
     reading::{self, Shape},
+    restored,
     result::{self, CallResult},
     rpc::{self, RpcError},
     server_error::ServerError,
@@ -113,7 +114,7 @@ impl Call {
             Work::Begin { parts, context } => self.send(self.begins(parts, context), permit).await?,
             Work::Submit { parts, context } => {
                 return Ok(match self.submit(self.begins(parts, context), permit).await? {
-                    Answer::Task(task) => self.result(&task)?,
+                    Answer::Task(task) => self.result(&task).await?,
                     Answer::Message(said) => Done::Result(CallResult::said(&said, self.client.revision)),
                 });
             }
@@ -134,7 +135,7 @@ impl Call {
             }
             Work::GoOn { state, answers } => match self.go_on(&state, answers, permit).await? {
                 Ok(answer) => answer,
-                Err(task) => return Ok(self.asks_or_ends(&task)?),
+                Err(task) => return Ok(self.asks_or_ends(&task).await?),
             },
         };
         loop {
@@ -143,25 +144,25 @@ impl Call {
                 Answer::Message(said) => return Ok(Done::Result(CallResult::said(said, self.client.revision))),
             };
             if self.client.revision.is_stateless() || self.canceled.is_cancelled() {
-                return Ok(self.asks_or_ends(task)?);
+                return Ok(self.asks_or_ends(task).await?);
             }
             let (Some(session), Some(elicitation)) = (&self.session, tasks::elicitation(task, self.client)) else {
-                return Ok(self.result(task)?);
+                return Ok(self.result(task).await?);
             };
             let parts = match self.ask(session, &elicitation).await? {
                 Answered::Tell(parts) => parts,
                 Answered::Refused => {
                     let task = self.cancel(&task.id).await?;
-                    return Ok(self.result(&task)?);
+                    return Ok(self.result(&task).await?);
                 }
-                Answered::Unclear => return Ok(self.result(task)?),
+                Answered::Unclear => return Ok(self.result(task).await?),
             };
             let permit = self.door.admit(&self.caller)?;
             answer = self.send(self.tells(task.id.to_string(), parts), permit).await?;
         }
     }
 
-    fn result(&self, task: &Task) -> Result<Done, RpcError> {
+    async fn result(&self, task: &Task) -> Result<Done, RpcError> {
         let revision = self.client.revision;
         match &self.shape {
             Shape::Tool => match ServerError::of(task).and_then(|error| error.missing_capability(self.client)) {
@@ -175,6 +176,9 @@ impl Call {
                 Ok(Done::Result(result))
             }
             shape @ (Shape::Resource { .. } | Shape::Prompt) => {
+                // What is read is the content, however large: it is no result that a model could fetch the rest of.
+                let whole = Box::pin(restored::restored(&self.door, &self.caller, task, revision)).await?;
+                let task = whole.as_ref().unwrap_or(task);
                 reading::result(task, shape, revision, self.door.limits.list_ttl_ms()).map(Done::Written)
             }
         }
@@ -190,7 +194,7 @@ impl Call {
     }
 
     /// The question as a result of its own, where there are no handshakes and the client can be asked; else how the task stands.
-    fn asks_or_ends(&self, task: &Task) -> Result<Done, RpcError> {
+    async fn asks_or_ends(&self, task: &Task) -> Result<Done, RpcError> {
         match tasks::elicitation(task, self.client).filter(|_| self.client.revision.is_stateless()) {
             Some(elicitation) => {
                 let asks = Object::default()
@@ -200,7 +204,7 @@ impl Call {
                 Ok(Done::Written(asks.to_json()))
             }
             None if self.may_become_task() && !task.state.is_terminal() => Ok(self.created(task)),
-            None => self.result(task),
+            None => self.result(task).await,
         }
     }
 

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use bobbinet_core::{Content, Json, Part};
+use bobbinet_core::{Base64, Content, Json, Part};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{object::Object, revision::Revision};
@@ -107,6 +108,40 @@ pub(crate) fn is_preview(part: &Part) -> bool {
 /// What a tool has promised that gives a text under a name, with what is told of the text in its place.
 pub(crate) fn preview_as_structure(parts: &[&Part]) -> Option<Json> {
     let name = parts.iter().find_map(|part| Notes::of(part).text("structuredAs"))?;
+/// Whether what has gone by reference was bytes, and no text.
+pub(crate) fn was_bytes(part: &Part) -> bool {
+    Notes::of(part).is("bytes")
+}
+
+/// Whether it leads to a list of parts that were too many to go by reference each for itself.
+pub(crate) fn is_list_of_parts(part: &Part) -> bool {
+    Notes::of(part).text("role").as_deref() == Some("parts")
+}
+
+/// The parts of such a list.
+pub(crate) fn listed_parts(list: &Content) -> Option<Vec<Part>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Listed {
+        text: Option<Arc<str>>,
+        raw: Option<String>,
+        url: Option<Arc<str>>,
+        data: Option<Json>,
+        media_type: Option<Arc<str>>,
+        filename: Option<Arc<str>>,
+        metadata: Option<Json>,
+    }
+    let Content::Text(text) = list else { return None };
+    let listed: Vec<Listed> = serde_json::from_str(text).ok()?;
+    let part = |listed: Listed| {
+        let Listed { text, raw, url, data, media_type, filename, metadata } = listed;
+        let raw = raw.map(|raw| Content::Raw(Base64::from_checked(&raw)));
+        let content = text.map(Content::Text).or(raw).or(url.map(Content::Url)).or(data.map(Content::Data))?;
+        Some(Part { content, media_type, filename, metadata })
+    };
+    listed.into_iter().map(part).collect()
+}
+
     let preview = parts.iter().find(|part| is_preview(part))?.as_text()?;
     Some(Json::of(&BTreeMap::from([(name, preview)])))
 }
@@ -213,8 +248,6 @@ pub(crate) fn without_headers(schema: &Json) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use bobbinet_core::Base64;
-
     use super::*;
 
     fn noted(part: Part, metadata: &str) -> Part {
@@ -306,4 +339,20 @@ mod tests {
             serde_json::json!({"type":"object","properties":{"a":{"type":"string"}}})
         );
     }
+    #[test]
+    fn parts_that_were_too_many_are_read_from_their_list() {
+        let list = r#"[{"text":"a","mediaType":"x/y","metadata":{"uri":"u:a"}},{"raw":"AAEC"},{"data":{"n":1.0}}]"#;
+        let parts = listed_parts(&Content::Text(list.into())).unwrap();
+        let read: Vec<Json> = parts.iter().map(|part| contents(part, "u:a", "u:a")).collect();
+        assert_eq!(
+            read.iter().map(Json::as_str).collect::<Vec<_>>(),
+            [
+                r#"{"uri":"u:a","mimeType":"x/y","text":"a"}"#,
+                r#"{"uri":"u:a","blob":"AAEC"}"#,
+                r#"{"uri":"u:a","text":"{\"n\":1.0}"}"#
+            ]
+        );
+        assert!(listed_parts(&Content::Text("[7]".into())).is_none());
+    }
+
 }

@@ -11,6 +11,7 @@
 //! stands alone. A connection that breaks under a call cancels its task there, as that revision wants it; in the older ones the task goes
 //! on, and `mesh_task` finds it.
 
+mod blob_bytes;
 mod bridge;
 mod call;
 mod client;
@@ -35,6 +36,7 @@ mod question;
 mod reading;
 mod reply;
 mod result;
+mod restored;
 mod revision;
 mod rpc;
 mod sealed_session;
