@@ -271,6 +271,7 @@ fn fingerprints(gateway: &Gateway, caller: &Caller) -> Fingerprints {
             said.hash(if is_prompt { &mut *prompts } else { &mut *tools });
         }
         offers.prompts.iter().for_each(|(_, listed)| listed.as_str().hash(prompts));
+        offers.tools.iter().for_each(|(id, said)| (id.as_str(), said.as_str()).hash(tools));
         offers.resources.iter().chain(&offers.templates).for_each(|listed| listed.as_str().hash(resources));
     }
     hashes.map(|hash| hash.finish())

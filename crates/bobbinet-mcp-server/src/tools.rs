@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId};
+use bobbinet_engine::Offers;
 use bobbinet_gateway::{Gateway, GatewayError, RequestContext};
 use bobbinet_wire::EXTENSION_URI;
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     content::without_headers,
@@ -103,12 +104,14 @@ pub(crate) async fn list(
     limits: &McpServerLimits,
 ) -> Json {
     let (available, unavailable): (Vec<Known>, Vec<Known>) =
-        known(gateway, caller, limits.start_wait).await.into_iter().partition(|known| known.unavailable.is_none());
-    let by_name: BTreeMap<&AgentName, &Known> = available.iter().map(|known| (&known.name, known)).collect();
+        known_now(gateway, caller).into_iter().partition(|known| known.unavailable.is_none());
+    let with_offers = |known: &'_ Known| gateway.agent(&known.name).map(|agent| agent.offers()).unwrap_or_default();
+    let by_name: BTreeMap<&AgentName, (&Known, Arc<Offers>)> =
+        available.iter().map(|known| (&known.name, (known, with_offers(known)))).collect();
     let first = if cursor.is_first() { mesh_tools::tools() } else { Vec::new() };
     let write = |name: &str, target: &Target| {
-        let known = by_name.get(&target.agent)?;
-        Some(describe(name, target, &known.description, revision))
+        let (known, offers) = by_name.get(&target.agent)?;
+        Some(describe(name, target, &known.description, offers, revision))
     };
     let page = Page::fill(cursor, first, named(gateway, &available, naming), write, limits);
     let missing: BTreeMap<&str, &str> =
@@ -192,7 +195,7 @@ fn words() -> Json {
     }))
 }
 
-fn describe(name: &str, target: &Target, description: &Description, revision: Revision) -> Json {
+fn describe(name: &str, target: &Target, description: &Description, offers: &Offers, revision: Revision) -> Json {
     // Every call is a task; whether a host wants it as one is its own to say.
     let execution = revision.has_core_tasks().then(|| json!({"taskSupport": "optional"}));
     let skill = target.skill.as_ref().and_then(|id| description.skills.iter().find(|skill| skill.id == *id));
@@ -203,6 +206,10 @@ fn describe(name: &str, target: &Target, description: &Description, revision: Re
             .with("title", &description.name)
             .with("description", &description.description)
             .with("inputSchema", &words())
+    let mut said: BTreeMap<String, Json> =
+        offers.tools.get(&skill.id).and_then(|said| said.read().ok()).unwrap_or_default();
+    let of_server: BTreeMap<String, Json> = said.remove("_meta").and_then(|meta| meta.read().ok()).unwrap_or_default();
+    let meta = of_server.into_iter().fold(meta, |meta, (name, value)| meta.with_owned(name, value));
             .with_some("execution", execution)
             .with("_meta", &meta)
             .to_json();
@@ -211,18 +218,18 @@ fn describe(name: &str, target: &Target, description: &Description, revision: Re
         .with("description", &skill.description)
         .with("inputSchema", &input_of(skill).unwrap_or_else(words))
         .with_some("outputSchema", output_of(skill, revision))
-        .with("annotations", &annotations(&skill.name, skill.effect))
+        .with_some("annotations", said.remove("annotations").or_else(|| annotations(skill.effect)))
         .with_some("execution", execution)
         .with("_meta", &meta.with("bobbinet/skill", skill.id.as_str()))
         .to_json()
 }
 
-/// What the effect class means in hints. It is the operator's word, or the server's where that is trusted.
-fn annotations(title: &str, effect: Effect) -> Value {
+/// What the effect class means in hints, where it is an agent's own word and no server's is behind it. The careful class is the one of those
+/// that say nothing, so it is no hint.
+fn annotations(effect: Effect) -> Option<Json> {
     match effect {
-        Effect::ReadOnly => json!({"title": title, "readOnlyHint": true, "idempotentHint": true}),
-        Effect::Idempotent => json!({"title": title, "readOnlyHint": false, "idempotentHint": true}),
-        // A repeat is dropped only if it carries the key of the first.
-        Effect::Keyed | Effect::AtMostOnce => json!({"title": title, "readOnlyHint": false, "idempotentHint": false}),
+        Effect::ReadOnly => Some(Json::from(&json!({"readOnlyHint": true, "idempotentHint": true}))),
+        Effect::Idempotent => Some(Json::from(&json!({"readOnlyHint": false, "idempotentHint": true}))),
+        Effect::Keyed | Effect::AtMostOnce => None,
     }
 }

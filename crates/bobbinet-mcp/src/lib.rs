@@ -103,6 +103,7 @@ mod skill_request;
 mod supervised_session;
 mod task_follower;
 mod tool_definition;
+mod tool_hints;
 mod tool_question;
 mod transport;
 mod uploads;

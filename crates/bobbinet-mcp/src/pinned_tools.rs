@@ -91,6 +91,18 @@ impl Pin {
         self.earlier.drain(..too_many);
     }
 
+    /// Whether it is from before `_meta` counted, and the rest is as it was.
+    fn is_as_before(&self, definition: &ToolDefinition) -> bool {
+        definition.before.as_deref().is_some_and(|before| self.is_known(before))
+    }
+
+    /// Takes what it is now for what it was: what nobody was shown, nobody has looked at.
+    fn renew(&mut self, definition: &ToolDefinition) {
+        self.earlier.push(std::mem::replace(&mut self.hash, definition.hash.clone()));
+        self.earlier.retain(|hash| definition.before.as_ref() != Some(hash));
+        self.shown.clone_from(&definition.shown);
+    }
+
     fn is_known(&self, hash: &str) -> bool {
         self.hash == hash || self.earlier.iter().any(|earlier| earlier == hash)
     }
@@ -225,6 +237,12 @@ impl PinnedTools {
             let count = state.kept.tools.len();
             match state.kept.tools.get_mut(&name) {
                 Some(pin) if pin.is_known(&definition.hash) => {}
+                Some(pin) if pin.is_as_before(&definition) => {
+                    if by != ListedBy::Memory {
+                        pin.renew(&definition);
+                        sifted.is_new = true;
+                    }
+                }
                 Some(pin) if self.config.pin == PinPolicy::Warn => {
                     if by != ListedBy::Memory {
                         pin.let_through(&definition);
@@ -233,7 +251,9 @@ impl PinnedTools {
                     }
                 }
                 Some(pin) => {
-                    let is_refused = pin.refused.as_deref() == Some(&definition.hash);
+                    let is_refused = pin.refused.as_ref().is_some_and(|refused| {
+                        *refused == definition.hash || Some(refused) == definition.before.as_ref()
+                    });
                     let why = if is_refused { WithheldFor::Refused } else { WithheldFor::Asked };
                     sifted.withheld.insert(name.clone(), why);
                     if !is_refused {
@@ -245,7 +265,7 @@ impl PinnedTools {
                     sifted.withheld.insert(name, WithheldFor::TooMany);
                 }
                 None => {
-                    let ToolDefinition { hash, shown } = definition;
+                    let ToolDefinition { hash, shown, .. } = definition;
                     state.kept.tools.insert(name, Pin { hash, shown, ..Pin::default() });
                     sifted.is_new = true;
                 }
@@ -279,7 +299,7 @@ impl PinnedTools {
         }
         let Some(former) = state.former.take() else { return };
         let is_other = |(name, definition): &&(String, ToolDefinition)| {
-            former.tools.get(name).is_some_and(|pin| !pin.is_known(&definition.hash))
+            former.tools.get(name).is_some_and(|pin| !pin.is_known(&definition.hash) && !pin.is_as_before(definition))
         };
         let tools = listed.iter().filter(is_other).map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         if !tools.is_empty() {
@@ -496,6 +516,23 @@ mod tests {
         // One that goes and comes back as another is known all the same.
         assert_eq!(pins.list(AGENT, &[]).await, " | ");
         assert_eq!(pins.list(AGENT, &[("a", "3")]).await, " | a Asked");
+    }
+
+    #[tokio::test]
+    async fn what_was_pinned_before_meta_counted_is_known_and_from_then_on_it_counts() {
+        let pins = Pins::new();
+        pins.list(AGENT, &[("a", "1")]).await;
+        let definition = ToolDefinition::of_tool(&offers(&[("a", "1")]).tools[0]);
+        let file = pins.folder.path().join(FILE);
+        let kept = fs::read_to_string(&file).unwrap().replace(&definition.hash, definition.before.as_ref().unwrap());
+        fs::write(&file, kept).unwrap();
+        let pins = pins.again(|_| {});
+        let withheld = |ui: u8| {
+            let mut offers = offers(&[("a", "1")]);
+            offers.tools[0].meta = Some(bobbinet_core::Json::from(&serde_json::json!({"ui": ui})));
+            pins.pins.sift(&offers, None, AGENT).withheld.len()
+        };
+        assert_eq!([withheld(1), withheld(1), withheld(2)], [0, 0, 1]);
     }
 
     #[tokio::test]
