@@ -1,7 +1,7 @@
 //! Parts as the content blocks that they came from: what `bobbinet-mcp` makes of a result's blocks, made blocks again; and the parts of any
 //! other agent as the blocks that say the same.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::{Base64, Content, Json, Part};
 use serde::Deserialize;
@@ -38,6 +38,9 @@ impl Notes {
 
     /// What every kind of block may have beside its content.
     fn around(&self, block: Object) -> Object {
+        // What its server said beside, which nobody knows.
+        let rest = self.get("rest").and_then(|rest| rest.read::<BTreeMap<String, Json>>().ok()).unwrap_or_default();
+        let block = rest.into_iter().fold(block, |block, (name, value)| block.with_owned(name, value));
         block.with_some("annotations", self.get("annotations")).with_some("_meta", self.get("_meta"))
     }
 }
@@ -105,9 +108,6 @@ pub(crate) fn is_preview(part: &Part) -> bool {
     Notes::of(part).text("role").as_deref() == Some("preview")
 }
 
-/// What a tool has promised that gives a text under a name, with what is told of the text in its place.
-pub(crate) fn preview_as_structure(parts: &[&Part]) -> Option<Json> {
-    let name = parts.iter().find_map(|part| Notes::of(part).text("structuredAs"))?;
 /// Whether what has gone by reference was bytes, and no text.
 pub(crate) fn was_bytes(part: &Part) -> bool {
     Notes::of(part).is("bytes")
@@ -142,6 +142,9 @@ pub(crate) fn listed_parts(list: &Content) -> Option<Vec<Part>> {
     listed.into_iter().map(part).collect()
 }
 
+/// What a tool has promised that gives a text under a name, with what is told of the text in its place.
+pub(crate) fn preview_as_structure(parts: &[&Part]) -> Option<Json> {
+    let name = parts.iter().find_map(|part| Notes::of(part).text("structuredAs"))?;
     let preview = parts.iter().find(|part| is_preview(part))?.as_text()?;
     Some(Json::of(&BTreeMap::from([(name, preview)])))
 }
@@ -274,6 +277,12 @@ mod tests {
             None,
         );
         check(
+            &[noted(Part::text("no"), r#"{"rest":{"error":true}}"#)],
+            new,
+            &[r#"{"type":"text","text":"no","error":true}"#],
+            None,
+        );
+        check(
             &[raw_part("image/png"), raw_part("audio/wav"), raw_part("application/zip")],
             new,
             &[
@@ -331,15 +340,6 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_asks_for_no_headers() {
-        let schema =
-            Json::parse(r#"{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}"#).unwrap();
-        assert_eq!(
-            without_headers(&schema).to_value(),
-            serde_json::json!({"type":"object","properties":{"a":{"type":"string"}}})
-        );
-    }
-    #[test]
     fn parts_that_were_too_many_are_read_from_their_list() {
         let list = r#"[{"text":"a","mediaType":"x/y","metadata":{"uri":"u:a"}},{"raw":"AAEC"},{"data":{"n":1.0}}]"#;
         let parts = listed_parts(&Content::Text(list.into())).unwrap();
@@ -355,4 +355,13 @@ mod tests {
         assert!(listed_parts(&Content::Text("[7]".into())).is_none());
     }
 
+    #[test]
+    fn a_schema_asks_for_no_headers() {
+        let schema =
+            Json::parse(r#"{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}"#).unwrap();
+        assert_eq!(
+            without_headers(&schema).to_value(),
+            serde_json::json!({"type":"object","properties":{"a":{"type":"string"}}})
+        );
+    }
 }
