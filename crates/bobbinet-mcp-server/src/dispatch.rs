@@ -295,6 +295,7 @@ impl Request {
     }
 }
 
+            Asked::Newest => return mesh::newest(gateway, caller).await.map_err(told),
 /// The message that a call of this tool is, or what is wrong with its arguments.
 fn message(tool: &tools::Tool, arguments: Option<&Json>) -> Result<Vec<Part>, &'static str> {
     let arguments = arguments.cloned().unwrap_or_else(|| Object::default().to_json());
