@@ -228,7 +228,8 @@ impl Request {
             Err(TooManyCalls(max)) => {
                 let text =
                     format!("{max} calls of this session are at work: wait for one of them (calls_per_session_max)");
-                return Some(Outgoing::error(&self.id, &RpcError::at_the_door(&text, http::StatusCode::OK)));
+                let error = RpcError::refused(&text, http::StatusCode::TOO_MANY_REQUESTS);
+                return Some(Outgoing::error(&self.id, &error));
             }
         };
         let Self { door, caller, client, session, trace, id, params, canceled, out } = self;
