@@ -46,18 +46,12 @@ pub(crate) fn context<'a>(caller: &'a Caller, agent: &'a AgentName) -> RequestCo
     RequestContext { caller, agent, skill: None, trace: None, idempotency: None, extensions: &EXTENSIONS }
 }
 
-/// The agents that this caller may call, each with the skills that he may. One that is just starting is given a moment.
-pub(crate) async fn known(gateway: &Gateway, caller: &Caller, patience: Duration) -> Vec<Known> {
-    await_started(gateway, patience).await;
-    known_now(gateway, caller)
-}
-
 /// Waits so long for agents that were never seen.
 pub(crate) async fn await_started(gateway: &Gateway, patience: Duration) {
     join_all(gateway.agents().map(|name| gateway.await_start_within(name, patience))).await;
 }
 
-/// The same, as they are.
+/// The agents that this caller may call, each with the skills that he may.
 pub(crate) fn known_now(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
     gateway
         .agents()
@@ -95,7 +89,7 @@ fn targets(gateway: &Gateway, known: &Known) -> Vec<Target> {
 }
 
 /// One page of the list.
-pub(crate) async fn list(
+pub(crate) fn list(
     gateway: &Gateway,
     caller: &Caller,
     cursor: &Cursor,
@@ -120,14 +114,15 @@ pub(crate) async fn list(
     page.to_json("tools", meta, revision, limits)
 }
 
-/// The tool that is called so. One whose agent is just starting is waited for a moment.
+/// The tool that is called so. One whose agent is just starting is waited for as long as the first says; where it is not known whose it is,
+/// all that are starting for as long as the second.
 pub(crate) async fn find(
     gateway: &Gateway,
     caller: &Caller,
     name: &str,
     revision: Revision,
     naming: Naming,
-    patience: Duration,
+    [patience, list_patience]: [Duration; 2],
 ) -> Option<Tool> {
     let plain = names::split(name).and_then(|(agent, skill)| Some((AgentName::parse(agent).ok()?, skill)));
     if let Some((agent, skill)) = &plain
@@ -145,7 +140,8 @@ pub(crate) async fn find(
             return found;
         }
     }
-    let target = named(gateway, &known(gateway, caller, patience).await, naming).remove(name)?;
+    await_started(gateway, list_patience).await;
+    let target = named(gateway, &known_now(gateway, caller), naming).remove(name)?;
     found(gateway, &target.agent, target.skill.as_ref().map(SkillId::as_str), revision)
 }
 
@@ -206,14 +202,14 @@ fn describe(name: &str, target: &Target, description: &Description, offers: &Off
             .with("title", &description.name)
             .with("description", &description.description)
             .with("inputSchema", &words())
-    let mut said: BTreeMap<String, Json> =
-        offers.tools.get(&skill.id).and_then(|said| said.read().ok()).unwrap_or_default();
-    let of_server: BTreeMap<String, Json> = said.remove("_meta").and_then(|meta| meta.read().ok()).unwrap_or_default();
-    let meta = of_server.into_iter().fold(meta, |meta, (name, value)| meta.with_owned(name, value));
             .with_some("execution", execution)
             .with("_meta", &meta)
             .to_json();
     };
+    let mut said: BTreeMap<String, Json> =
+        offers.tools.get(&skill.id).and_then(|said| said.read().ok()).unwrap_or_default();
+    let of_server: BTreeMap<String, Json> = said.remove("_meta").and_then(|meta| meta.read().ok()).unwrap_or_default();
+    let meta = of_server.into_iter().fold(meta, |meta, (name, value)| meta.with_owned(name, value));
     tool.with("title", &skill.name)
         .with("description", &skill.description)
         .with("inputSchema", &input_of(skill).unwrap_or_else(words))
