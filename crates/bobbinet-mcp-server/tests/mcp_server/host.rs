@@ -31,6 +31,7 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) url: String,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) policy: Policy,
     keys: Arc<KeyRing>,
     stop: CancellationToken,
     _engine: Engine,
@@ -82,7 +83,6 @@ impl Node {
             limits: Limits::default(),
             authorizer: Arc::new(AllowAll),
         };
-        let engine = Engine::open(setup).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let urls = HttpBlobUrls::new((None, "http"), (address, &[]), Mount::EachByName);
@@ -90,9 +90,10 @@ impl Node {
         let engine = Engine::open_with_blobs(setup, blobs).await.unwrap();
         let stop = CancellationToken::new();
         let limits = HttpLimits { keep_alive_ms: 100, drain_ms: 500, ..HttpLimits::default() };
+        let policy = Policy::owner_only();
         let gateway = Gateway::new(GatewaySetup {
             engine: engine.clone(),
-            policy: Policy::owner_only(),
+            policy: policy.clone(),
             limits: GatewayLimits::default(),
             wait_max: None,
             drain: limits.drain(),
@@ -119,7 +120,7 @@ impl Node {
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, server));
         let url = format!("http://{address}/mcp");
-        Self { address, url, desk, keys, stop, _engine: engine, serving, _folder: folder }
+        Self { address, url, desk, policy, keys, stop, _engine: engine, serving, _folder: folder }
     }
 
     pub(crate) fn token_of(&self, subject: &str, audience: &str) -> String {

@@ -3,6 +3,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use bobbinet_auth::{Lines, Policy, PolicyLine};
 use bobbinet_core::AgentName;
 use bobbinet_engine::Agent;
 use bobbinet_mcp_server::routes;
@@ -132,5 +133,21 @@ async fn a_resource_that_changes_is_told_to_those_who_follow_it_and_nobody_else(
     shelf.has_more.store(true, Ordering::SeqCst);
     let next = untold.next().await.unwrap();
     assert_eq!(next["method"], "notifications/prompts/list_changed", "nothing of a resource before: {next}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_may_do_more_by_a_new_policy_is_told_that_his_lists_have_changed() {
+    let (node, _shelf) = node().await;
+    let mut ann = node.host_of("ann", "2025-11-25", json!({}));
+    ann.initialize().await;
+    let mut events = get(&ann).await;
+    let line = PolicyLine::parse("1", "caller.principal == 'ann'", [AgentName::parse("shelf").unwrap()]).unwrap();
+    node.policy.replace(&Policy::new(Lines::new(vec![line]).unwrap()));
+    let told = events.next().await.unwrap();
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    let tools = ann.ask("tools/list", &json!({})).await["result"]["tools"].to_string();
+    assert!(tools.contains("shelf__dust"), "{tools}");
+    drop(events);
     node.stop().await;
 }
