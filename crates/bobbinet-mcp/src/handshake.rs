@@ -20,11 +20,12 @@ use crate::{
     config::ProtocolEra,
     in_flight::{HANDSHAKE_ID_FIRST, InFlight},
     json_object::JsonObject,
+    last_words::headline,
     mailbox::{ConnectionError, Mailbox, Reply, RpcError},
     opening::Opening,
     rpc_channel::RpcChannel,
     server_task,
-    transport::{Connection, headline},
+    transport::Connection,
 };
 
 /// How long a server that was asked for its era may be at rest without an answer before it is greeted in the older way too:

@@ -67,8 +67,29 @@ struct InFlightState {
     junk_lines: u64,
     junk_bytes: u64,
     broken: Option<ConnectionError>,
+    /// Whose calls the server has been given over this connection.
+    served: Served,
     /// Whether it broke under a call that was known for that.
     was_foreseen: bool,
+}
+
+/// Whose calls a server has been given: what it says at last may be of any of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Served {
+    #[default]
+    Nobody,
+    Only(CallOwner),
+    Several,
+}
+
+impl Served {
+    fn add(&mut self, owner: &CallOwner) {
+        match self {
+            Self::Nobody => *self = Self::Only(owner.clone()),
+            Self::Only(known) if known != owner => *self = Self::Several,
+            Self::Only(_) | Self::Several => {}
+        }
+    }
 }
 
 /// A call given up without a reply.
@@ -123,6 +144,9 @@ impl InFlight {
         let mut state = self.state();
         if let Some(broken) = &state.broken {
             return Err(broken.clone());
+        }
+        if let Some(call) = &tool_call {
+            state.served.add(&call.owner);
         }
         state.serial += 1;
         let serial = state.serial;
@@ -321,13 +345,21 @@ impl InFlight {
         self.lists_changed.notified().await;
     }
 
-    /// The connection is over: everybody is told. Only the first reason counts.
+    /// Whether the server was given anybody's call.
+    pub(crate) fn has_served(&self) -> bool {
+        self.state().served != Served::Nobody
+    }
+
+    /// The connection is over: everybody is told. Only the first reason counts, and what the server said at last is for those alone who
+    /// shared it with nobody.
     pub(crate) fn close(&self, broken: ConnectionError) {
         let mut state = self.state();
         if state.broken.is_some() {
             return;
         }
-        state.broken = Some(broken.clone());
+        // Whoever comes later looks here, too.
+        state.broken = Some(if state.served == Served::Nobody { broken.clone() } else { broken.without_last_words() });
+        let broken = if state.served == Served::Several { broken.without_last_words() } else { broken };
         let at_server = state.requests.values().filter(|request| request.id.is_some());
         let fingerprints =
             at_server.filter_map(|request| Some(request.tool_call.as_ref()?.fingerprint)).collect::<Vec<_>>();

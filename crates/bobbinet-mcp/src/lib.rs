@@ -52,9 +52,11 @@ mod finished_call;
 mod handshake;
 mod hidden_results;
 mod hidden_words;
+mod idle_time;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod last_words;
 mod list_call;
 mod listed_entry;
 mod listing;
@@ -114,7 +116,7 @@ pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
     HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
-    ServerUrl, SkillNotes,
+    ServerUrl, SkillNotes, StartPolicy,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};

@@ -214,7 +214,8 @@ impl Session {
         let ConnectionParts { messages, sink, mut connection, secrets } = transport.connect(folder).await?;
         let (limits, me) = (&config.limits, client_config(config));
         let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
-        let mut channel = RpcChannel::new(messages, sink.clone(), in_flight.clone(), ServerLog::new(&config.name, secrets));
+        let mut channel =
+            RpcChannel::new(messages, sink.clone(), in_flight.clone(), ServerLog::new(&config.name, secrets));
         let agreed = tokio::select! {
             biased;
             agreed = handshake::negotiate(&mut channel, opening, &*connection, &me) => agreed,
