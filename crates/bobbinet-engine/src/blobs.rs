@@ -177,6 +177,7 @@ mod tests {
             filename: None,
             made: Timestamp::from_millis(0),
             expires,
+            is_quarantined: false,
         };
         let upload = BlobPlace::Upload(AgentName::parse("a").unwrap(), UploadId::new(Uuid::from_u128(3))).holder();
         let end = Timestamp::from_millis(0).after(UNKEPT_GRACE * 2);

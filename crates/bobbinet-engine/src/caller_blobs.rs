@@ -21,6 +21,8 @@ pub struct OpenBlob {
     pub length: u64,
     /// What it is.
     pub kind: BlobKind,
+    /// Whether it is for its owner to look at and nothing else: a result that is not as its tool has promised.
+    pub is_quarantined: bool,
     /// Reads it.
     pub reader: BlobReader,
 }
@@ -95,7 +97,7 @@ impl Engine {
         let expires = Some(made.after(blobs.blobs.limits().upload_life()));
         let owner = account(&caller.tenant, &caller.principal);
         let writer = blobs.blobs.begin(owner.clone()).await?;
-        let label = BlobLabel { owner, media_type, filename, made, expires };
+        let label = BlobLabel { owner, media_type, filename, made, expires, is_quarantined: false };
         Ok(Upload { blobs, writer, id: UploadId::new(self.env().uuid()), agent: agent.clone(), label })
     }
 
@@ -167,5 +169,5 @@ impl Upload {
 async fn open(blobs: &TaskBlobs, held: Arc<Holding>) -> Result<OpenBlob, BlobFault> {
     let reader = blobs.blobs.read(&held).await?;
     let kind = BlobKind { media_type: held.label.media_type.clone(), filename: held.label.filename.clone() };
-    Ok(OpenBlob { hash: held.hash, length: held.length, kind, reader })
+    Ok(OpenBlob { hash: held.hash, length: held.length, kind, is_quarantined: held.label.is_quarantined, reader })
 }

@@ -47,8 +47,27 @@ impl Run {
         kind: BlobKind,
         pieces: impl Iterator<Item = Bytes> + Send,
     ) -> Result<KeptBlob, BlobError> {
+        self.keep(self.label(kind), pieces).await
+    }
+
+    /// The same of what is not as it was promised: whoever may read the task may look at it, and nothing else is made of it.
+    ///
+    /// # Errors
+    /// As [`Self::keep_blob`].
+    pub async fn quarantine_blob(
+        &self,
+        kind: BlobKind,
+        pieces: impl Iterator<Item = Bytes> + Send,
+    ) -> Result<KeptBlob, BlobError> {
+        self.keep(BlobLabel { is_quarantined: true, ..self.label(kind) }, pieces).await
+    }
+
+    async fn keep(
+        &self,
+        label: BlobLabel,
+        pieces: impl Iterator<Item = Bytes> + Send,
+    ) -> Result<KeptBlob, BlobError> {
         let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
-        let label = self.label(kind);
         let mut writer = blobs.blobs.begin(label.owner.clone()).await?;
         for piece in pieces {
             writer.write(piece).await?;
@@ -72,6 +91,9 @@ impl Run {
         let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
         let place = blobs.urls.place(url).ok_or(BlobError::NotFound)?;
         let held = self.own(blobs, &place)?;
+        if held.label.is_quarantined {
+            return Err(BlobError::Quarantined);
+        }
         let kind = BlobKind { media_type: held.label.media_type.clone(), filename: held.label.filename.clone() };
         if held.length > bytes_max {
             return Err(BlobError::Large { max: bytes_max });
@@ -95,6 +117,6 @@ impl Run {
     fn label(&self, kind: BlobKind) -> BlobLabel {
         let BlobKind { media_type, filename } = kind;
         let owner = account(&self.task().tenant, self.owner());
-        BlobLabel { owner, media_type, filename, made: self.now(), expires: None }
+        BlobLabel { owner, media_type, filename, made: self.now(), expires: None, is_quarantined: false }
     }
 }

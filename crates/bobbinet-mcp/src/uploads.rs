@@ -110,6 +110,12 @@ async fn content(run: &Run, url: &str, is_base64: bool, bytes_max: u64) -> Resul
             let text = format!("there is nothing of yours at {url}, or not any more: upload it again");
             return rejected("upload-not-found", text);
         }
+        Err(BlobError::Quarantined) => {
+            let text = format!(
+                "what is at {url} is a result that is not as its tool has promised, and is no argument: look at it, and upload what is good of it"
+            );
+            return rejected("quarantined", text);
+        }
         Err(BlobError::Large { max }) => {
             let text = format!("what is at {url} is larger than the {max} bytes that an argument may have");
             return rejected("upload-too-large", text);

@@ -57,6 +57,7 @@ async fn blobs_are_there_after_a_restart_and_what_was_half_done_is_not() {
         media_type: Some("text/plain".into()),
         filename: Some("ä.txt".into()),
         expires: Some(Timestamp::from_millis(9)),
+        is_quarantined: true,
         ..label("ann")
     };
     let kept = blobs.keep(&holder("u1"), said, bytes(PIECE + 1)).await.unwrap();
