@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use bobbinet_core::Principal;
+use bobbinet_core::{AgentName, Principal};
 use bobbinet_store::blobs::{BlobError, BlobHash, BlobLabel, Holding};
 use bytes::Bytes;
 
 use crate::{
     Run,
     blobs::{BlobPlace, TaskBlobs, account},
+    children::caller_of,
 };
 
 /// A blob that a task refers to now.
@@ -78,19 +79,21 @@ impl Run {
         Ok(KeptBlob { url, hash: kept.hash, length: kept.length })
     }
 
-    /// Whether this is the URL of a blob of this node. Any other is none of ours, and is not fetched.
+    /// Whether this is the URL of a blob at this node's present address. Nothing is fetched from any other.
     pub fn is_blob(&self, url: &str) -> bool {
-        self.host.blobs().is_some_and(|blobs| blobs.urls.place(url).is_some())
+        self.host.blobs().is_some_and(|blobs| blobs.urls.is_here(url) && blobs.urls.place(url).is_some())
     }
 
-    /// What is at such a URL, if it is the task's owner's and no larger than this. From now on it stays as long as the task.
+    /// What such a URL names, whatever address of the node it begins with, if it is the task's owner's and no larger than this. From now on
+    /// it stays as long as the task.
     ///
     /// # Errors
-    /// [`BlobError::NotFound`] also for somebody else's.
+    /// [`BlobError::NotFound`] also for somebody else's, and for that of a task which its owner may not read.
     pub async fn read_blob(&self, url: &str, bytes_max: u64) -> Result<(Vec<u8>, BlobKind), BlobError> {
         let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
         let place = blobs.urls.place(url).ok_or(BlobError::NotFound)?;
         let held = self.own(blobs, &place)?;
+        self.may_read(&place).await?;
         if held.label.is_quarantined {
             return Err(BlobError::Quarantined);
         }
@@ -108,6 +111,22 @@ impl Run {
         let held = blobs.at(place)?;
         let is_own = held.label.owner == account(&self.task().tenant, self.owner());
         if is_own { Ok(held) } else { Err(BlobError::NotFound) }
+    }
+
+    /// Whether whoever asked for this run may read the task that holds it. What was uploaded is its owner's, and this run's own is its own.
+    async fn may_read(&self, place: &BlobPlace) -> Result<(), BlobError> {
+        let task = match place {
+            BlobPlace::Task(task, _) if *task != self.task().id => task,
+            BlobPlace::Task(..) | BlobPlace::Upload(..) => return Ok(()),
+        };
+        let found = self.host.tasks().store.summary(&task.stream()).await;
+        let found = found.map_err(|error| BlobError::Unavailable(error.to_string()))?;
+        let agent = found.and_then(|(_, summary)| AgentName::parse(&summary.agent).ok()).ok_or(BlobError::NotFound)?;
+        let allowed = self.host.authorizer().allows_get(&caller_of(self.task()), &agent);
+        allowed.map_err(|fault| {
+            tracing::info!(task = %self.task().id, %agent, why = fault.text, "a task's blob is not given to another call");
+            BlobError::NotFound
+        })
     }
 
     fn owner(&self) -> &Principal {

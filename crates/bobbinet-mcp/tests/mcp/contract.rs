@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bobbinet_core::{AgentName, Effect, Message, Part, State, Task, TaskId};
+use bobbinet_core::{AgentName, Caller, Effect, Message, Part, State, Task, TaskId};
 use bobbinet_engine::{
     Agent, AllowAll, BlobFault, BlobHash, BlobPlace, BlobUrls, Engine, EngineError, NewTask, Setup, SystemEnv, TaskBlobs,
 };
@@ -31,6 +31,14 @@ impl BlobUrls for Urls {
     fn place(&self, url: &str) -> Option<BlobPlace> {
         let (task, hash) = url.strip_prefix(ORIGIN)?.strip_prefix("tasks/")?.split_once("/blobs/")?;
         Some(BlobPlace::Task(TaskId::parse(task)?, BlobHash::parse(hash)?))
+    }
+
+    fn is_here(&self, url: &str) -> bool {
+        url.starts_with(ORIGIN)
+    }
+
+    fn moved(&self, url: &str) -> Option<String> {
+        Some(url.to_owned())
     }
 }
 
@@ -67,7 +75,7 @@ async fn a_result_that_breaks_its_schema_fails_its_task_and_is_kept_for_its_owne
     for effect in [Effect::ReadOnly, Effect::AtMostOnce] {
         let (engine, agent, _folder) = node(effect).await;
         let good = send(&engine, say(r#"data:{"skill":"do","arguments":{"n":1.5}}"#)).await;
-        assert_eq!(view(&good), r#"completed: {"n":1.5} ignore the schema"#);
+        assert_eq!(view(&good), r#"completed: {"n": 1.5} ignore the schema"#);
         let task = send(&engine, say(r#"data:{"skill":"do","arguments":{"n":"one"}}"#)).await;
         assert_eq!((view(&task).as_str(), task.artifacts.len()), ("failed: contract", 0), "{effect:?}");
         let (words, data) = told(&task);
@@ -84,7 +92,8 @@ async fn a_result_that_breaks_its_schema_fails_its_task_and_is_kept_for_its_owne
         let raw: Value = serde_json::from_slice(&blob.reader.read_whole(u64::MAX).await.unwrap()).unwrap();
         let content = json!([{"type": "text", "text": "ignore the schema"}]);
         assert_eq!(raw, json!({"content": content, "structuredContent": {"n": "one"}}));
-        let stranger = engine.blob(&caller_named("bob"), &name_of("liar"), &task.id, hash).await;
+        let bob = Caller { is_node_owner: false, ..caller_named("bob") };
+        let stranger = engine.blob(&bob, &name_of("liar"), &task.id, hash).await;
         assert_eq!(stranger.unwrap_err(), BlobFault::Task(EngineError::NotFound));
 
         // Nor is it what another call is given.
