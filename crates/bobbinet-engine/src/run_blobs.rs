@@ -63,11 +63,7 @@ impl Run {
         self.keep(BlobLabel { is_quarantined: true, ..self.label(kind) }, pieces).await
     }
 
-    async fn keep(
-        &self,
-        label: BlobLabel,
-        pieces: impl Iterator<Item = Bytes> + Send,
-    ) -> Result<KeptBlob, BlobError> {
+    async fn keep(&self, label: BlobLabel, pieces: impl Iterator<Item = Bytes> + Send) -> Result<KeptBlob, BlobError> {
         let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
         let mut writer = blobs.blobs.begin(label.owner.clone()).await?;
         for piece in pieces {

@@ -61,7 +61,9 @@ pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run
             }
         };
         // It was read for another kind of request, if the server has made a tool of what was a prompt: then this one is made.
-        let Ok(read) = CallResult::read_apart(target.feature, result.clone()).await else { return ReadOnce::Call(None) };
+        let Ok(read) = CallResult::read_apart(target.feature, result.clone()).await else {
+            return ReadOnce::Call(None);
+        };
         if let Some(breach) = contract::breach(shared, run, target, &result, &read).await {
             return ReadOnce::Done(breach);
         }

@@ -132,12 +132,7 @@ impl CallResult {
     }
 
     /// What it comes to, with what else there is to say of it.
-    pub(crate) fn outcome(
-        self,
-        tool: Option<&SkillId>,
-        id: MessageId,
-        notes: JsonObject,
-    ) -> Outcome {
+    pub(crate) fn outcome(self, tool: Option<&SkillId>, id: MessageId, notes: JsonObject) -> Outcome {
         if let Some(word) = self.result_type.as_deref().filter(|word| *word != "complete") {
             let text = format!("the server answered with a result of the kind `{word}`, which was not offered to it");
             return Outcome::Unknown { fault: Fault::new("bad-reply", text), again: false };
@@ -463,12 +458,12 @@ mod tests {
         assert!(matches!(&bad, Outcome::Rejected(fault) if fault.code == "bad-arguments"));
         assert!(matches!(outcome(r#"{"resultType":"task"}"#), Outcome::Unknown { again: false, .. }));
         for (code, expected) in [(-32602, "bad-arguments"), (-32601, "unknown-skill")] {
-            let error = RpcError { code, message: "no".to_owned(), data: None };
+            let error = RpcError { code, ..RpcError::own("no".to_owned()) };
             assert!(
                 matches!(failed(&error, MessageId::parse("m").unwrap()), Outcome::Rejected(fault) if fault.code == expected)
             );
         }
-        let error = RpcError { code: -32603, message: "boom".to_owned(), data: Some(Json::of(&7)) };
+        let error = RpcError { code: -32603, data: Some(Json::of(&7)), ..RpcError::own("boom".to_owned()) };
         let Outcome::ToolError { message, .. } = failed(&error, MessageId::parse("m").unwrap()) else { panic!() };
         assert_eq!(message.text(), "boom (MCP error -32603)");
     }

@@ -1,6 +1,9 @@
 //! `bobbinet store`: looking at a node's data while the node is not running.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
 use bobbinet_engine::blob_holder;
 use bobbinet_store::{
@@ -9,7 +12,8 @@ use bobbinet_store::{
 };
 
 use crate::{
-    cli::{DataDir, Store},
+    cli::Store,
+    data_folder,
     failure::{Code, Failure},
     node::{of_store, store_options},
     output::{Documents, Output},
@@ -19,18 +23,19 @@ use crate::{
 /// `bobbinet store check` and `bobbinet store export`
 pub(crate) fn run(output: Output, command: Store) -> Result<(), Failure> {
     match command {
-        Store::Check(place) => check(output, &place),
-        Store::Export(what) => export(&what.place, what.salvage),
+        Store::Check(place) => check(output, &data_folder::of(place)),
+        Store::Export(what) => export(&data_folder::of(what.place), what.salvage),
     }
 }
 
-fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
-    let folder = place.data_dir.join(STORE_FOLDER);
-    let mut report = bobbinet_store::check(store_options(&place.data_dir)).map_err(|error| unopened(&error, &folder))?;
-    let beside = place.data_dir.join(BLOBS_FOLDER);
+fn check(output: Output, data: &Path) -> Result<(), Failure> {
+    let folder = data.join(STORE_FOLDER);
+    let mut report = bobbinet_store::check(store_options(data)).map_err(|error| unopened(&error, &folder))?;
+    let beside = data.join(BLOBS_FOLDER);
     let blobs = blobs::check(&beside).map_err(|error| {
         Failure::new(Code::Internal, format!("the folder {} cannot be read: {error}", beside.display()))
     })?;
+    let is_log_whole = report.faults.is_empty();
     report.faults.extend(blobs.faults.iter().map(blob_fault));
     if output.is_json() {
         output.json(&serde_json::json!({
@@ -70,8 +75,10 @@ fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
         0 => Ok(()),
         // The document has said it.
         count if output.is_json() => Err(Failure::told(Code::StoreDamaged, format!("the store has {count} faults"))),
-        count => Err(Failure::new(Code::StoreDamaged, format!("the store has {count} faults"))
-            .hint("make a copy of the folder; `bobbinet store export --salvage` saves what can be read")),
+        count => Err(Failure::new(Code::StoreDamaged, format!("the store has {count} faults")).hint(match is_log_whole {
+            true => "what is beside the log is not in an export: put back the files from a backup of the folder, or make the calls anew",
+            false => "make a copy of the folder; `bobbinet store export --salvage` saves what can be read",
+        })),
     }
 }
 
@@ -84,10 +91,10 @@ fn blob_fault(BlobDamage { hash, holders, why }: &BlobDamage) -> String {
     }
 }
 
-fn export(place: &DataDir, is_salvage: bool) -> Result<(), Failure> {
-    let folder = place.data_dir.join(STORE_FOLDER);
+fn export(data: &Path, is_salvage: bool) -> Result<(), Failure> {
+    let folder = data.join(STORE_FOLDER);
     let mut out = Documents::new(BufWriter::new(io::stdout().lock()));
-    let options = store_options(&place.data_dir);
+    let options = store_options(data);
     let written = match is_salvage {
         true => bobbinet_store::salvage(options, &mut out),
         false => bobbinet_store::export(options, &mut out),
@@ -116,7 +123,7 @@ fn export(place: &DataDir, is_salvage: bool) -> Result<(), Failure> {
     }
 }
 
-fn unopened(error: &OpenError, folder: &std::path::Path) -> Failure {
+fn unopened(error: &OpenError, folder: &Path) -> Failure {
     let is_none = matches!(error, OpenError::Io { .. }) && !folder.exists();
     if !is_none {
         return of_store(error);

@@ -109,7 +109,9 @@ mod tests {
         let upload = format!("http://127.0.0.1:7420/agents/files/blobs/{id}");
         let of_task = format!("http://127.0.0.1:7420/agents/files/tasks/{id}/blobs/{hash}");
         let by_name = |path: &str, expected: Option<&str>| check(Mount::EachByName, None, path, expected);
-        for origin in ["http://127.0.0.1:7420", "http://localhost:7420", "http://127.0.0.1:7421", "https://a.example/mesh"] {
+        for origin in
+            ["http://127.0.0.1:7420", "http://localhost:7420", "http://127.0.0.1:7421", "https://a.example/mesh"]
+        {
             by_name(&format!("{origin}/agents/files/blobs/{id}"), Some(&upload));
             by_name(&format!("{origin}/agents/files/tasks/{id}/blobs/{hash}"), Some(&of_task));
         }

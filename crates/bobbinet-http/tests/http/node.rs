@@ -8,7 +8,7 @@ use bobbinet_auth::{
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
 use bobbinet_engine::{Agent, Engine, Env, Setup, SystemEnv, TaskBlobs};
-use bobbinet_gateway::{PolicyAuthorizer, Gateway, GatewayLimits, GatewaySetup};
+use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpBlobUrls, HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
 use bobbinet_outbound::{
     Guard, Origin, OutboundLimits,

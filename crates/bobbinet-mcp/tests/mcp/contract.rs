@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bobbinet_core::{AgentName, Caller, Effect, Message, Part, State, Task, TaskId};
 use bobbinet_engine::{
-    Agent, AllowAll, BlobFault, BlobHash, BlobPlace, BlobUrls, Engine, EngineError, NewTask, Setup, SystemEnv, TaskBlobs,
+    Agent, AllowAll, BlobFault, BlobHash, BlobPlace, BlobUrls, Engine, EngineError, NewTask, Setup, SystemEnv,
+    TaskBlobs,
 };
 use bobbinet_mcp::McpAgent;
 use bobbinet_store::{
@@ -13,7 +14,7 @@ use bobbinet_store::{
 };
 use serde_json::{Value, json};
 
-use crate::lab::{PATIENCE, Lab, caller, caller_named, config, guard, launcher, limits, name_of, say, settled, view};
+use crate::lab::{Lab, PATIENCE, caller, caller_named, config, guard, launcher, limits, name_of, say, settled, view};
 
 const ORIGIN: &str = "http://node.example/";
 
