@@ -64,7 +64,10 @@ pub enum BlobFault {
 impl Engine {
     /// What this URL leads to, if it is one of this node's blobs or uploads. Says nothing of whose it is.
     pub fn blob_place(&self, url: &str) -> Option<BlobPlace> {
-        self.inner.blobs.as_ref()?.urls.place(url)
+        let blobs = self.inner.blobs.as_ref()?;
+        let place = blobs.urls.place(url)?;
+        // What looks like one and is at an address that is not known here may be somebody else's.
+        (blobs.urls.is_here(url) || blobs.at(&place).is_ok()).then_some(place)
     }
 
     /// A blob that a task refers to, for whoever may read the task.
