@@ -100,7 +100,7 @@ async fn a_check_tells_of_damage_beside_the_log_and_whose_it_is() {
     let owner = BlobOwner { tenant: "main".into(), owner: "ann".into() };
     let made = Timestamp::from_millis(1);
     let label = BlobLabel { owner, media_type: None, filename: None, made, expires: None, is_quarantined: false };
-    make_folder(&data).unwrap();
+    make_folder(&data, false).unwrap();
     drop(SledStore::open(SledOptions::beside_witness(&data)).unwrap());
     let blobs = Blobs::open(&data.join(BLOBS_FOLDER), false, BlobLimits::default()).unwrap();
     let kept = blobs.keep(&task.stream(), label, bytes::Bytes::from_static(b"whole")).await.unwrap();
