@@ -28,6 +28,7 @@ use crate::{
     rpc::{self, RpcError},
     server_error::ServerError,
     sessions::Session,
+    structure,
     tasks::{self, state_of},
     tools,
 };
@@ -113,7 +114,7 @@ impl Call {
             Work::Begin { parts, context } => self.send(self.begins(parts, context), permit).await?,
             Work::Submit { parts, context } => {
                 return Ok(match self.submit(self.begins(parts, context), permit).await? {
-                    Answer::Task(task) => self.result(&task)?,
+                    Answer::Task(task) => self.result(&task).await?,
                     Answer::Message(said) => Done::Result(CallResult::said(&said, self.client.revision)),
                 });
             }
@@ -134,7 +135,7 @@ impl Call {
             }
             Work::GoOn { state, answers } => match self.go_on(&state, answers, permit).await? {
                 Ok(answer) => answer,
-                Err(task) => return Ok(self.asks_or_ends(&task)?),
+                Err(task) => return Ok(self.asks_or_ends(&task).await?),
             },
         };
         loop {
@@ -143,33 +144,34 @@ impl Call {
                 Answer::Message(said) => return Ok(Done::Result(CallResult::said(said, self.client.revision))),
             };
             if self.client.revision.is_stateless() || self.canceled.is_cancelled() {
-                return Ok(self.asks_or_ends(task)?);
+                return Ok(self.asks_or_ends(task).await?);
             }
             let (Some(session), Some(elicitation)) = (&self.session, tasks::elicitation(task, self.client)) else {
-                return Ok(self.result(task)?);
+                return Ok(self.result(task).await?);
             };
             let parts = match self.ask(session, &elicitation).await? {
                 Answered::Tell(parts) => parts,
                 Answered::Refused => {
                     let task = self.cancel(&task.id).await?;
-                    return Ok(self.result(&task)?);
+                    return Ok(self.result(&task).await?);
                 }
-                Answered::Unclear => return Ok(self.result(task)?),
+                Answered::Unclear => return Ok(self.result(task).await?),
             };
             let permit = self.door.admit(&self.caller)?;
             answer = self.send(self.tells(task.id.to_string(), parts), permit).await?;
         }
     }
 
-    fn result(&self, task: &Task) -> Result<Done, RpcError> {
+    async fn result(&self, task: &Task) -> Result<Done, RpcError> {
         let revision = self.client.revision;
+        let result = async |is_strict| structure::result(&self.door, &self.caller, task, revision, is_strict).await;
         match &self.shape {
             Shape::Tool => match ServerError::of(task).and_then(|error| error.missing_capability(self.client)) {
                 Some(error) => Err(error),
-                None => Ok(Done::Result(CallResult::of(task, revision, self.is_strict))),
+                None => Ok(Done::Result(result(self.is_strict).await)),
             },
             Shape::Payload => {
-                let mut result = CallResult::of(task, revision, self.is_strict);
+                let mut result = result(tools::is_strict(self.door.server.gateway(), task, revision)).await;
                 let related = Object::default().with("taskId", &task.id.to_string());
                 result.meta = result.meta.with(tasks::RELATED_KEY, &related);
                 Ok(Done::Result(result))
@@ -190,7 +192,7 @@ impl Call {
     }
 
     /// The question as a result of its own, where there are no handshakes and the client can be asked; else how the task stands.
-    fn asks_or_ends(&self, task: &Task) -> Result<Done, RpcError> {
+    async fn asks_or_ends(&self, task: &Task) -> Result<Done, RpcError> {
         match tasks::elicitation(task, self.client).filter(|_| self.client.revision.is_stateless()) {
             Some(elicitation) => {
                 let asks = Object::default()
@@ -200,7 +202,7 @@ impl Call {
                 Ok(Done::Written(asks.to_json()))
             }
             None if self.may_become_task() && !task.state.is_terminal() => Ok(self.created(task)),
-            None => self.result(task),
+            None => self.result(task).await,
         }
     }
 

@@ -2,17 +2,19 @@
 //! connection, or after a restart of the node. Its name is that of the A2A task. In 2025-11-25 a host asks for one, later (as the
 //! extension `io.modelcontextprotocol/tasks`) the server decides.
 
-use bobbinet_core::{Json, State, Task};
+use bobbinet_core::{Caller, Json, State, Task};
 
 use crate::{
     client::{McpClient, TASKS},
+    door::Door,
     limits::McpServerLimits,
     object::Object,
     question::Elicitation,
-    result::{self, CallResult, help},
+    result::{self, help},
     revision::Revision,
     rpc::RpcError,
     server_error::ServerError,
+    structure, tools,
 };
 
 /// The key under which a message says which task it belongs to (2025-11-25).
@@ -28,9 +30,9 @@ pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) 
 }
 
 /// How a task stands. In the newest revision with what has come of it, or what it asks.
-pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
+pub(crate) async fn shown(door: &Door, caller: &Caller, task: &Task, client: McpClient) -> Json {
     let revision = client.revision;
-    let fields = fields(task, status(task, client), revision, limits);
+    let fields = fields(task, status(task, client), revision, &door.limits);
     if !revision.is_stateless() {
         return fields.to_json();
     }
@@ -41,7 +43,11 @@ pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) ->
                 fields.with("error", &error)
             }
             // What is inside says itself which task it is of.
-            None => fields.with("result", &CallResult::of(task, revision, false).to_json(revision)),
+            None => {
+                let is_strict = tools::is_strict(door.server.gateway(), task, revision);
+                let result = structure::result(door, caller, task, revision, is_strict).await;
+                fields.with("result", &result.to_json(revision))
+            }
         },
         State::InputRequired | State::AuthRequired => match elicitation(task, client) {
             Some(elicitation) => {

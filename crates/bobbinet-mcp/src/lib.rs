@@ -43,6 +43,7 @@ mod call_listener;
 mod catalog;
 mod completion_skill;
 mod config;
+mod contract;
 mod convert;
 mod crash_history;
 mod elicitation;

@@ -7,6 +7,7 @@ use bobbinet_engine::Run;
 
 use crate::{
     call_listener::{Target, canceled, time_is_up},
+    contract,
     finished_call::finished_with,
     json_object::JsonObject,
     read_cache::{CachePolicy, LeadingCall, Looked, ReadCache},
@@ -60,7 +61,12 @@ pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run
             }
         };
         // It was read for another kind of request, if the server has made a tool of what was a prompt: then this one is made.
-        let Ok(read) = CallResult::read_apart(target.feature, result).await else { return ReadOnce::Call(None) };
+        let Ok(read) = CallResult::read_apart(target.feature, result.clone()).await else {
+            return ReadOnce::Call(None);
+        };
+        if let Some(breach) = contract::breach(shared, run, target, &result, &read).await {
+            return ReadOnce::Done(breach);
+        }
         let mut notes = JsonObject::default();
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         notes.set(CACHED, Json::from(&serde_json::json!({"ageMs": age})));

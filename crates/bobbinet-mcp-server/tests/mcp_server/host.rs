@@ -6,10 +6,13 @@ use bobbinet_auth::{
     Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant};
-use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv};
+use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv, TaskBlobs};
 use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
-use bobbinet_http::{CardForm, HttpLimits, Mount, OtherBinding, Server, ServerSetup, serve};
-use bobbinet_store::MemoryStore;
+use bobbinet_http::{CardForm, HttpBlobUrls, HttpLimits, Mount, OtherBinding, Server, ServerSetup, serve};
+use bobbinet_store::{
+    MemoryStore,
+    blobs::{BlobLimits, Blobs},
+};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -79,9 +82,11 @@ impl Node {
             limits: Limits::default(),
             authorizer: Arc::new(AllowAll),
         };
-        let engine = Engine::open(setup).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let urls = HttpBlobUrls::new((None, "http"), (address, &[]), Mount::EachByName);
+        let blobs = TaskBlobs::new(Blobs::in_memory(BlobLimits::default()), Arc::new(urls));
+        let engine = Engine::open_with_blobs(setup, blobs).await.unwrap();
         let stop = CancellationToken::new();
         let limits = HttpLimits { keep_alive_ms: 100, drain_ms: 500, ..HttpLimits::default() };
         let gateway = Gateway::new(GatewaySetup {

@@ -7,6 +7,7 @@ mod authority;
 mod bad_http;
 mod by_address;
 mod calls;
+mod contract;
 mod conversation;
 mod faults;
 mod front;
