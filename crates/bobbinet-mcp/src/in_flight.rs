@@ -21,6 +21,7 @@ use crate::{
     exclusive_tools::{CallOwner, ExclusiveTools},
     json_object::JsonObject,
     mailbox::{Asks, ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
+    read_cache::ReadCache,
     rpc_message,
     watched_resources::WatchedResources,
 };
@@ -54,6 +55,8 @@ pub(crate) struct ToolCall {
 pub(crate) struct InFlight {
     limits: McpLimits,
     exclusive_tools: Arc<ExclusiveTools>,
+    /// What was read before, which the server's own word makes old.
+    cache: Arc<ReadCache>,
     state: Mutex<InFlightState>,
     lists_changed: Notify,
     /// The resources that somebody follows.
@@ -117,15 +120,22 @@ pub(crate) enum ReplyOwner {
 }
 
 impl InFlight {
-    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>) -> Self {
+    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>, cache: Arc<ReadCache>) -> Self {
         Self {
             limits,
             exclusive_tools,
+            cache,
             state: Mutex::default(),
             lists_changed: Notify::new(),
             resources: Arc::default(),
             ended: CancellationToken::new(),
         }
+    }
+
+    /// What is in flight of an agent with this configuration.
+    #[cfg(test)]
+    pub(crate) fn of(config: &crate::config::McpConfig) -> Self {
+        Self::new(config.limits.clone(), Arc::new(ExclusiveTools::of(config)), Arc::new(ReadCache::new(config)))
     }
 
     fn state(&self) -> MutexGuard<'_, InFlightState> {
@@ -278,6 +288,8 @@ impl InFlight {
 
     /// A resource has changed, the server says.
     pub(crate) fn resource_updated(&self, params: Option<&Json>) {
+        // Before those who follow it are told: nobody reads anew and is given what was kept.
+        self.cache.resource_changed();
         let uri = params.and_then(JsonObject::read).and_then(|fields| fields.text("uri"));
         uri.into_iter().for_each(|uri| self.resources.updated(&uri));
     }
@@ -342,6 +354,7 @@ impl InFlight {
 
     /// One of its lists has changed, the server says.
     pub(crate) fn change_lists(&self) {
+        self.cache.list_changed();
         self.lists_changed.notify_one();
     }
 
@@ -478,7 +491,7 @@ mod tests {
     };
 
     fn in_flight_with(limits: McpLimits) -> InFlight {
-        InFlight::new(limits, Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))))
+        InFlight::of(&McpConfig { limits, ..McpConfig::new("a", "x", &[]) })
     }
 
     fn in_flight() -> InFlight {

@@ -88,6 +88,7 @@ mod salvage;
 mod sampling;
 mod schema;
 mod schema_check;
+mod scope_id;
 mod scoped_sessions;
 mod server_auth;
 mod server_feature;

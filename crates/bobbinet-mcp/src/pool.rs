@@ -22,7 +22,8 @@ use crate::{
     config::McpConfig,
     exclusive_tools::{CallPermit, CallProfile},
     read_cache::ReadCache,
-    scoped_sessions::{ScopeId, ScopedSessions, SessionLease},
+    scope_id::ScopeId,
+    scoped_sessions::{ScopedSessions, SessionLease},
     server_profile::ServerProfile,
     sharing::SessionScope,
     supervised_session::{self, SupervisedSession},
@@ -186,8 +187,8 @@ impl SessionPool {
     }
 
     fn new_session(&self, profile: Arc<ServerProfile>, replica: usize, folder: PathBuf) -> Arc<SupervisedSession> {
-        let (config, transport) = (self.config.clone(), self.transports[replica].clone());
-        Arc::new(SupervisedSession::new(config, profile, transport, folder, self.stop.child_token()))
+        let (config, cache, transport) = (self.config.clone(), self.cache.clone(), self.transports[replica].clone());
+        Arc::new(SupervisedSession::new(config, profile, cache, transport, folder, self.stop.child_token()))
     }
 
     /// The sessions with each replica of the server, the first one first. All of them are begun.

@@ -339,15 +339,11 @@ mod tests {
     use rmcp::model::ClientRequest;
 
     use super::*;
-    use crate::{
-        config::{McpConfig, McpLimits},
-        exclusive_tools::ExclusiveTools,
-    };
+    use crate::config::McpConfig;
 
     #[test]
     fn what_is_sent_is_json_that_every_reader_reads() {
-        let in_flight =
-            InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))));
+        let in_flight = InFlight::of(&McpConfig::new("a", "x", &[]));
         let mut request = CustomRequest::new("tools/call", None);
         let params = Json::parse("{\"a\":\n\"x\\ud800\u{2028}\",\"b\":\"\\ud83d\\ude00\"}").unwrap();
         request.extensions_mut().insert(OutgoingRequest { serial: 1, params, headers: Vec::new() });

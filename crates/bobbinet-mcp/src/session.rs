@@ -38,6 +38,7 @@ use crate::{
     json_object::JsonObject,
     mailbox::{ConnectionError, Mailbox, Reply},
     opening::Opening,
+    read_cache::ReadCache,
     rpc_channel::RpcChannel,
     server_log::{LogLevel, ServerLog},
     transport::{Connection, ConnectionParts, Transport},
@@ -202,11 +203,12 @@ impl Session {
         opening: &Opening,
         config: &McpConfig,
         exclusive_tools: Arc<ExclusiveTools>,
+        cache: Arc<ReadCache>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
         let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
         let (limits, me) = (&config.limits, client_config(config));
-        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
+        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools, cache));
         let mut channel = RpcChannel::new(messages, sink, in_flight.clone(), ServerLog::new(config));
         let agreed = tokio::select! {
             biased;
@@ -364,7 +366,8 @@ mod tests {
         let opening = Opening::first(ProtocolEra::Auto, None);
         let config = McpConfig::new("a", "", &[]);
         let exclusive_tools = Arc::new(ExclusiveTools::of(&config));
-        let session = Session::open(&transport, Path::new("one"), &opening, &config, exclusive_tools, &tracker)
+        let cache = Arc::new(ReadCache::new(&config));
+        let session = Session::open(&transport, Path::new("one"), &opening, &config, exclusive_tools, cache, &tracker)
             .await
             .expect("it answers");
         let client = session.client().clone();

@@ -22,6 +22,7 @@ use crate::{
     login::LoginNeeded,
     mailbox::ConnectionError,
     opening::Opening,
+    read_cache::ReadCache,
     resource_watcher,
     server_profile::ServerProfile,
     session::{Client, Session, StartError},
@@ -46,6 +47,8 @@ pub(crate) struct SupervisedSession {
     /// Who may call through this session at the same time as whom.
     pub(crate) exclusive_tools: Arc<ExclusiveTools>,
     profile: Arc<ServerProfile>,
+    /// The agent's, which the server's own word makes old.
+    cache: Arc<ReadCache>,
     transport: Arc<dyn Transport>,
     /// The session's own folder, for its transport.
     folder: PathBuf,
@@ -101,6 +104,7 @@ impl SupervisedSession {
     pub(crate) fn new(
         config: Arc<McpConfig>,
         profile: Arc<ServerProfile>,
+        cache: Arc<ReadCache>,
         transport: Arc<dyn Transport>,
         folder: PathBuf,
         stop: CancellationToken,
@@ -115,6 +119,7 @@ impl SupervisedSession {
             exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
             config,
             profile,
+            cache,
             transport,
             folder,
             status: Mutex::new(status),
@@ -343,6 +348,11 @@ impl SupervisedSession {
         self.enter(SessionStage::Stopped);
     }
 
+    async fn open(&self, opening: &Opening, tracker: &TaskTracker) -> Result<Session, StartError> {
+        let (exclusive_tools, cache) = (self.exclusive_tools.clone(), self.cache.clone());
+        Session::open(&*self.transport, &self.folder, opening, &self.config, exclusive_tools, cache, tracker).await
+    }
+
     /// One session from its beginning to its end. The opening becomes the one that worked.
     async fn run_once(&self, opening: &mut Opening, tracker: &TaskTracker) -> SessionEnd {
         let config = &self.config;
@@ -350,9 +360,7 @@ impl SupervisedSession {
         let started = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            started = Session::open(&*self.transport, &self.folder, opening, config, self.exclusive_tools.clone(), tracker) => {
-                Some(started)
-            }
+            started = self.open(opening, tracker) => Some(started),
         };
         let Some(started) = started else {
             // It ends now that nobody holds the connection. But whoever stops us wants to know that it has ended.

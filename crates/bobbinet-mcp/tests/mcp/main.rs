@@ -5,6 +5,7 @@
 mod authority;
 mod bad_http;
 mod by_address;
+mod caching;
 mod calls;
 mod conversation;
 mod faults;
