@@ -21,8 +21,8 @@ use crate::{
     exclusive_tools::{CallOwner, ExclusiveTools},
     json_object::JsonObject,
     mailbox::{Asks, ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
-    read_cache::ReadCache,
     rpc_message,
+    server_changes::ServerChanges,
     watched_resources::WatchedResources,
 };
 
@@ -55,8 +55,8 @@ pub(crate) struct ToolCall {
 pub(crate) struct InFlight {
     limits: McpLimits,
     exclusive_tools: Arc<ExclusiveTools>,
-    /// What was read before, which the server's own word makes old.
-    cache: Arc<ReadCache>,
+    /// What the server has said to have changed.
+    changes: Arc<ServerChanges>,
     state: Mutex<InFlightState>,
     lists_changed: Notify,
     /// The resources that somebody follows.
@@ -120,11 +120,11 @@ pub(crate) enum ReplyOwner {
 }
 
 impl InFlight {
-    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>, cache: Arc<ReadCache>) -> Self {
+    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>, changes: Arc<ServerChanges>) -> Self {
         Self {
             limits,
             exclusive_tools,
-            cache,
+            changes,
             state: Mutex::default(),
             lists_changed: Notify::new(),
             resources: Arc::default(),
@@ -135,7 +135,7 @@ impl InFlight {
     /// What is in flight of an agent with this configuration.
     #[cfg(test)]
     pub(crate) fn of(config: &crate::config::McpConfig) -> Self {
-        Self::new(config.limits.clone(), Arc::new(ExclusiveTools::of(config)), Arc::new(ReadCache::new(config)))
+        Self::new(config.limits.clone(), Arc::new(ExclusiveTools::of(config)), Arc::default())
     }
 
     fn state(&self) -> MutexGuard<'_, InFlightState> {
@@ -289,7 +289,7 @@ impl InFlight {
     /// A resource has changed, the server says.
     pub(crate) fn resource_updated(&self, params: Option<&Json>) {
         // Before those who follow it are told: nobody reads anew and is given what was kept.
-        self.cache.resource_changed();
+        self.changes.resource_changed();
         let uri = params.and_then(JsonObject::read).and_then(|fields| fields.text("uri"));
         uri.into_iter().for_each(|uri| self.resources.updated(&uri));
     }
@@ -354,7 +354,7 @@ impl InFlight {
 
     /// One of its lists has changed, the server says.
     pub(crate) fn change_lists(&self) {
-        self.cache.list_changed();
+        self.changes.list_changed();
         self.lists_changed.notify_one();
     }
 

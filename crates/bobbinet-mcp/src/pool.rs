@@ -22,8 +22,7 @@ use crate::{
     config::McpConfig,
     exclusive_tools::{CallPermit, CallProfile},
     read_cache::ReadCache,
-    scope_id::ScopeId,
-    scoped_sessions::{ScopedSessions, SessionLease},
+    scoped_sessions::{ScopeId, ScopedSessions, SessionLease},
     server_profile::ServerProfile,
     sharing::SessionScope,
     supervised_session::{self, SupervisedSession},
@@ -187,8 +186,9 @@ impl SessionPool {
     }
 
     fn new_session(&self, profile: Arc<ServerProfile>, replica: usize, folder: PathBuf) -> Arc<SupervisedSession> {
-        let (config, cache, transport) = (self.config.clone(), self.cache.clone(), self.transports[replica].clone());
-        Arc::new(SupervisedSession::new(config, profile, cache, transport, folder, self.stop.child_token()))
+        let (config, changes) = (self.config.clone(), self.cache.changes.clone());
+        let (transport, stop) = (self.transports[replica].clone(), self.stop.child_token());
+        Arc::new(SupervisedSession::new(config, profile, changes, transport, folder, stop))
     }
 
     /// The sessions with each replica of the server, the first one first. All of them are begun.

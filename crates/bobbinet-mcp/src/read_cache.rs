@@ -18,7 +18,8 @@ use crate::{
     cache_config::{CacheConfig, CachedTools},
     config::{McpConfig, McpLimits},
     json_object::JsonObject,
-    scope_id::ScopeId,
+    scoped_sessions::ScopeId,
+    server_changes::ServerChanges,
     server_feature::ServerFeature,
     sharing::SessionScope,
 };
@@ -131,6 +132,8 @@ pub(crate) struct ReadCache {
     entries_max: usize,
     bytes_max: usize,
     entry_bytes_max: usize,
+    /// What the server has said to have changed, in any session.
+    pub(crate) changes: Arc<ServerChanges>,
     state: Mutex<CacheState>,
 }
 
@@ -144,15 +147,13 @@ struct CacheState {
     flights: BTreeMap<CacheKey, Flight>,
     /// How often calls that may change something have begun or ended. What was read before is not what is there now.
     writes: u64,
-    /// How often the server has said that a resource has changed.
-    updates: u64,
     open_writes: usize,
 }
 
 #[derive(Debug)]
 struct Kept {
     number: u64,
-    is_resource: bool,
+    age: Age,
     result: Json,
     since: Instant,
     until: Instant,
@@ -166,11 +167,12 @@ struct Flight {
     landing: Arc<Landing>,
 }
 
-/// What a call that is made now may see of what was changed.
+/// How much of what was changed a call may have seen that was made then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Age {
     writes: u64,
-    updates: u64,
+    /// By the server's own word.
+    changes: u64,
 }
 
 /// Where those wait who want what a call comes to.
@@ -265,6 +267,7 @@ impl ReadCache {
             entries_max: cache_entries_max,
             bytes_max: cache_bytes_max,
             entry_bytes_max: cache_bytes_max / 16,
+            changes: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -273,19 +276,24 @@ impl ReadCache {
         self.state.lock().expect("nobody panics while looking into a cache")
     }
 
+    /// What a call sees that is made now.
+    fn age(&self, state: &CacheState, policy: CachePolicy) -> Age {
+        Age { writes: state.writes, changes: self.changes.seen_by(policy.is_servers) }
+    }
+
     /// What there is for a call.
     pub(crate) fn look(self: &Arc<Self>, policy: CachePolicy) -> Looked {
         let now = Instant::now();
         let mut state = self.state();
+        let age = self.age(&state, policy);
         for key in [Some(policy.key), policy.public_key].into_iter().flatten() {
             if let Some(kept) = state.entries.get(&key) {
-                if kept.until > now {
+                if kept.until > now && kept.age == age {
                     return Looked::Kept(kept.result.clone(), now - kept.since);
                 }
                 state.remove(key);
             }
         }
-        let age = state.age(policy.is_servers);
         if let Some(flight) = state.flights.get(&policy.flight_key()).filter(|flight| flight.age == age) {
             return Looked::Waits(Waiting { landing: flight.landing.clone(), key: policy.key });
         }
@@ -301,16 +309,6 @@ impl ReadCache {
         state.open_writes += 1;
         state.forget_all();
         OpenWrite(self.clone())
-    }
-
-    /// The server says that one of its lists has changed: what it gave before may be there no more, or be something else.
-    pub(crate) fn list_changed(&self) {
-        self.state().forget_all();
-    }
-
-    /// The server says that a resource has changed. It may be part of another, so that all of them are read anew.
-    pub(crate) fn resource_changed(&self) {
-        self.state().forget_resources();
     }
 }
 
@@ -339,17 +337,6 @@ impl CacheState {
         }
     }
 
-    /// A call that reads resources sees what the server says of them, too.
-    fn age(&self, is_resource: bool) -> Age {
-        Age { writes: self.writes, updates: if is_resource { self.updates } else { 0 } }
-    }
-
-    fn forget_resources(&mut self) {
-        self.updates += 1;
-        let old: Vec<_> = self.entries.iter().filter(|(_, kept)| kept.is_resource).map(|(key, _)| *key).collect();
-        old.into_iter().for_each(|key| self.remove(key));
-    }
-
     fn forget_all(&mut self) {
         self.writes += 1;
         self.entries.clear();
@@ -368,7 +355,7 @@ impl LeadingCall {
         let is_kept = is_kept
             && !ttl.is_zero()
             && bytes <= self.cache.entry_bytes_max
-            && state.age(self.policy.is_servers) == self.age
+            && self.cache.age(&state, self.policy) == self.age
             && state.open_writes == 0;
         if is_kept {
             state.remove(key);
@@ -379,16 +366,9 @@ impl LeadingCall {
             let number = state.number();
             state.order.insert(number, key);
             state.bytes += bytes;
-            state.entries.insert(
-                key,
-                Kept {
-                    number,
-                    is_resource: self.policy.is_servers,
-                    result: result.clone(),
-                    since: now,
-                    until: now + ttl,
-                },
-            );
+            state
+                .entries
+                .insert(key, Kept { number, age: self.age, result: result.clone(), since: now, until: now + ttl });
         }
         drop(state);
         // Whoever waits may be somebody else, and the server has the last word on whose it is.
@@ -545,16 +525,17 @@ mod tests {
         };
         keep_both();
         let (reading, calling) = (leads(&cache, policy(1, 3, 9_000)), leads(&cache, tool(4)));
-        cache.resource_changed();
+        cache.changes.resource_changed();
         assert_eq!(kept(&cache, policy(1, 1, 9_000)), None, "a resource");
         assert!(kept(&cache, tool(2)).is_some(), "what a tool gives is none");
         assert!(matches!(cache.look(tool(4)), Looked::Waits(_)) && kept(&cache, policy(1, 3, 9_000)).is_none());
-        (reading.land(&json("3"), true), calling.land(&json("4"), true));
+        reading.land(&json("3"), true);
+        calling.land(&json("4"), true);
         assert_eq!(kept(&cache, policy(1, 3, 9_000)), None, "it may have been before the change");
         assert!(kept(&cache, tool(4)).is_some());
-        cache.list_changed();
+        cache.changes.list_changed();
         assert!(kept(&cache, tool(2)).is_none() && kept(&cache, tool(4)).is_none());
-        assert_eq!(cache.state().bytes, 0);
+        assert_eq!(cache.state().bytes, 0, "what is old is looked at no more");
     }
 
     #[tokio::test]

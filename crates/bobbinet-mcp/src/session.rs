@@ -38,8 +38,8 @@ use crate::{
     json_object::JsonObject,
     mailbox::{ConnectionError, Mailbox, Reply},
     opening::Opening,
-    read_cache::ReadCache,
     rpc_channel::RpcChannel,
+    server_changes::ServerChanges,
     server_log::{LogLevel, ServerLog},
     transport::{Connection, ConnectionParts, Transport},
 };
@@ -203,12 +203,12 @@ impl Session {
         opening: &Opening,
         config: &McpConfig,
         exclusive_tools: Arc<ExclusiveTools>,
-        cache: Arc<ReadCache>,
+        changes: Arc<ServerChanges>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
         let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
         let (limits, me) = (&config.limits, client_config(config));
-        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools, cache));
+        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools, changes));
         let mut channel = RpcChannel::new(messages, sink, in_flight.clone(), ServerLog::new(config));
         let agreed = tokio::select! {
             biased;
@@ -366,10 +366,10 @@ mod tests {
         let opening = Opening::first(ProtocolEra::Auto, None);
         let config = McpConfig::new("a", "", &[]);
         let exclusive_tools = Arc::new(ExclusiveTools::of(&config));
-        let cache = Arc::new(ReadCache::new(&config));
-        let session = Session::open(&transport, Path::new("one"), &opening, &config, exclusive_tools, cache, &tracker)
-            .await
-            .expect("it answers");
+        let session =
+            Session::open(&transport, Path::new("one"), &opening, &config, exclusive_tools, Arc::default(), &tracker)
+                .await
+                .expect("it answers");
         let client = session.client().clone();
         let declared = client.capabilities();
         assert!(declared.tools.is_some() && declared.completions.is_some() && declared.prompts.is_none());

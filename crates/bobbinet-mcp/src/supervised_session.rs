@@ -22,8 +22,8 @@ use crate::{
     login::LoginNeeded,
     mailbox::ConnectionError,
     opening::Opening,
-    read_cache::ReadCache,
     resource_watcher,
+    server_changes::ServerChanges,
     server_profile::ServerProfile,
     session::{Client, Session, StartError},
     transport::{Transport, headline},
@@ -47,8 +47,8 @@ pub(crate) struct SupervisedSession {
     /// Who may call through this session at the same time as whom.
     pub(crate) exclusive_tools: Arc<ExclusiveTools>,
     profile: Arc<ServerProfile>,
-    /// The agent's, which the server's own word makes old.
-    cache: Arc<ReadCache>,
+    /// What the server has said to have changed, in any session of the agent.
+    changes: Arc<ServerChanges>,
     transport: Arc<dyn Transport>,
     /// The session's own folder, for its transport.
     folder: PathBuf,
@@ -104,7 +104,7 @@ impl SupervisedSession {
     pub(crate) fn new(
         config: Arc<McpConfig>,
         profile: Arc<ServerProfile>,
-        cache: Arc<ReadCache>,
+        changes: Arc<ServerChanges>,
         transport: Arc<dyn Transport>,
         folder: PathBuf,
         stop: CancellationToken,
@@ -119,7 +119,7 @@ impl SupervisedSession {
             exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
             config,
             profile,
-            cache,
+            changes,
             transport,
             folder,
             status: Mutex::new(status),
@@ -349,8 +349,8 @@ impl SupervisedSession {
     }
 
     async fn open(&self, opening: &Opening, tracker: &TaskTracker) -> Result<Session, StartError> {
-        let (exclusive_tools, cache) = (self.exclusive_tools.clone(), self.cache.clone());
-        Session::open(&*self.transport, &self.folder, opening, &self.config, exclusive_tools, cache, tracker).await
+        let (exclusive_tools, changes) = (self.exclusive_tools.clone(), self.changes.clone());
+        Session::open(&*self.transport, &self.folder, opening, &self.config, exclusive_tools, changes, tracker).await
     }
 
     /// One session from its beginning to its end. The opening becomes the one that worked.
