@@ -297,12 +297,36 @@ async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
     if let Some(text) = unfit {
         return reply::error(&RpcError::invalid_request(&text), None);
     }
-    let (out, told) = mpsc::channel(OUT_MAX.max(messages.len()));
+    let read: Vec<_> = messages.iter().map(Incoming::read).collect();
+    let has_requests = read.iter().any(|message| match message {
+        Ok(Incoming::Request { .. }) | Err(_) => true,
+        Ok(Incoming::Notification { .. } | Incoming::Response { .. }) => false,
+    });
+    let (out, told) = mpsc::channel(OUT_MAX);
+    let (accepts, keep_alive) = (entered.accepts, door.server.limits().keep_alive());
+    let work = each_of_batch(door.clone(), session, entered, read, out);
+    if !has_requests {
+        work.await;
+        return reply::empty(StatusCode::ACCEPTED);
+    }
+    // By itself: what the first of them tells is read while the others are still begun.
+    door.server.work().spawn(watched("MCP batch", work));
+    reply::batch(told, Pace { accepts, plain: door.limits.plain_answer, keep_alive, guard: None }).await
+}
+
+/// Begins the messages of a batch, one after the other.
+async fn each_of_batch(
+    door: Arc<Door>,
+    session: Arc<Session>,
+    entered: Entered,
+    messages: Vec<Result<Incoming, (Option<Json>, RpcError)>>,
+    out: mpsc::Sender<Outgoing>,
+) {
     let Entered { caller, permit, headers, accepts, .. } = entered;
     let client = heard(session.client, accepts);
-    let (mut permit, mut has_requests) = (Some(permit), false);
-    for message in &messages {
-        let answer = match Incoming::read(message) {
+    let mut permit = Some(permit);
+    for message in messages {
+        let answer = match message {
             Ok(Incoming::Notification { method, params }) => {
                 note(&session, &method, &params);
                 None
@@ -312,29 +336,25 @@ async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
                 None
             }
             Ok(Incoming::Request { id, method, params }) => {
-                has_requests = true;
-                let own = match permit.take().map_or_else(|| door.admit(&caller), Ok) {
-                    Ok(own) => own,
-                    Err(error) => {
-                        out.send(Outgoing::error(&id, &error)).await.ok();
-                        continue;
+                match permit.take().map_or_else(|| door.admit(&caller), Ok) {
+                    Ok(own) => {
+                        let request = Request {
+                            door: door.clone(),
+                            caller: caller.clone(),
+                            client,
+                            session: Some(session.clone()),
+                            trace: trace(&headers),
+                            id,
+                            params,
+                            canceled: CancellationToken::new(),
+                            out: out.clone(),
+                        };
+                        request.answer(&method, own).await
                     }
-                };
-                let request = Request {
-                    door: door.clone(),
-                    caller: caller.clone(),
-                    client,
-                    session: Some(session.clone()),
-                    trace: trace(&headers),
-                    id,
-                    params,
-                    canceled: CancellationToken::new(),
-                    out: out.clone(),
-                };
-                request.answer(&method, own).await
+                    Err(error) => Some(Outgoing::error(&id, &error)),
+                }
             }
             Err((id, error)) => {
-                has_requests = true;
                 let none = Json::of(&());
                 Some(Outgoing::error(id.as_ref().unwrap_or(&none), &error))
             }
@@ -343,10 +363,4 @@ async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
             out.send(answer).await.ok();
         }
     }
-    drop(out);
-    if !has_requests {
-        return reply::empty(StatusCode::ACCEPTED);
-    }
-    let keep_alive = door.server.limits().keep_alive();
-    reply::batch(told, Pace { accepts, plain: door.limits.plain_answer, keep_alive, guard: None }).await
 }
