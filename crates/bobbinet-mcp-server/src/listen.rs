@@ -106,7 +106,7 @@ impl Request {
         let (mut watches, mut uris) = (Vec::new(), Vec::new());
         for uri in self.uris(&filter)? {
             // What cannot be followed is left out of what is granted.
-            match Watch::begin(&self.door, &self.caller, &uri, self.client.revision).await {
+            match Watch::begin(&self.door, &self.caller, None, &uri, self.client.revision).await {
                 Ok(watch) => {
                     watches.push(watch);
                     uris.push(uri);
@@ -146,7 +146,7 @@ impl Request {
                 "one session follows {max} resources at the most (watched_max)"
             )));
         }
-        match Watch::begin(&self.door, &self.caller, &uri, self.client.revision).await {
+        match Watch::begin(&self.door, &self.caller, Some(session), &uri, self.client.revision).await {
             Ok(watch) => {
                 let telling = watch.tell(session.notes.clone(), None, ended);
                 self.door.server.work().spawn(watched("MCP resource", telling));
