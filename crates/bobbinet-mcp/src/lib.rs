@@ -89,6 +89,7 @@ mod sampling;
 mod schema;
 mod schema_check;
 mod scoped_sessions;
+mod secrets;
 mod server_auth;
 mod server_changes;
 mod server_feature;

@@ -159,13 +159,23 @@ impl Resolver<'_> {
             if continues && !known.is_empty() {
                 self.add_known(&mut skill_request, known);
             }
+            // What nobody knows a place for is asked for again.
+            let _ = uploads::attach(&mut skill_request, request.message, self.catalog);
             return self.fulfil(skill_request, OnFault::AskAll, id);
         }
         let Some(tool) = asked.as_deref().and_then(|name| self.catalog.get(name)) else {
             return self.ask_skill(Some(&known), Some(request.message.text().trim()), id);
         };
-        match self.add_answer(tool, known.clone(), request.message) {
-            Ok(fields) => self.check(tool, &fields.to_json(), OnFault::AskAll, id),
+        let mut with_files = known.clone();
+        let has_files = uploads::attach_to(tool, &mut with_files, request.message).unwrap_or_default();
+        match self.add_answer(tool, with_files.clone(), request.message) {
+            Ok(mut fields) => {
+                // A file is what was asked for, and the words beside it are not.
+                let files = with_files.iter().filter(|(name, _)| known.get(name).is_none());
+                files.for_each(|(name, url)| fields.set(name, url.clone()));
+                self.check(tool, &fields.to_json(), OnFault::AskAll, id)
+            }
+            Err(_) if has_files => self.check(tool, &with_files.to_json(), OnFault::AskAll, id),
             Err(why) => {
                 let violations = tool.input.check_light(&known.to_json()).unwrap_or_default();
                 self.ask_arguments(tool, &known, &violations, Some((&request.message.text(), &why)), id)

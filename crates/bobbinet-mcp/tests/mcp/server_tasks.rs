@@ -5,13 +5,14 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use bobbinet_core::{Effect, State};
-use bobbinet_mcp::{McpConfig, ServerAddress, ServerUrl, WriteSharing};
+use bobbinet_mcp::{McpConfig, ServerAddress, ServerUrl, SessionScope, WriteSharing};
 use tempfile::TempDir;
 
-use crate::lab::{Lab, caller, command, limits, name_of, say, settled, until, view};
+use crate::lab::{Lab, caller, caller_named, command, limits, name_of, say, settled, until, view};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/task_server.py");
 
@@ -271,5 +272,89 @@ async fn a_question_between_two_rounds_is_parked_over_a_restart_and_the_call_goe
     outside.forget("hang");
     let done = lab.reply("modern", &asked.id, say("retry")).await;
     assert!(view(&done).contains("Ben"), "{}", view(&done));
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_a_task_does_not_take_is_given_again_and_nobody_is_asked_again() {
+    let outside = Outside::start();
+    let lab = outside.lab(&["modern"]).await;
+    let task = lab.send("modern", say("query")).await;
+    assert_eq!(view(&task), QUESTION);
+    outside.note("busy");
+    let updates = || outside.lines("updates").len();
+    let (done, ()) = tokio::join!(lab.reply("modern", &task.id, say("Ann")), async {
+        until("it has refused the answer", || updates() == 1).await;
+        outside.forget("busy");
+    });
+    assert_eq!(view(&done), r#"completed: {"action": "accept", "content": {"name": "Ann"}}"#);
+    assert_eq!(updates(), 2);
+    // One that never takes it is not waited for until the run's time is up.
+    let task = lab.send("modern", say("query")).await;
+    outside.note("busy");
+    let told = lab.reply("modern", &task.id, say("Ben")).await;
+    assert_eq!(view(&told), "input-required: not-taken", "{:?}", outside.lines("updates"));
+    assert_eq!(updates(), 5);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_gives_no_result_before_the_end_is_asked_for_it_no_more_often_than_it_says() {
+    let outside = Outside::start();
+    outside.note("no-result");
+    let lab = outside.lab(&["core"]).await;
+    let asking = lab.submit("core", say("query"));
+    let count = || outside.lines("methods").iter().filter(|it| it.starts_with("tasks/")).count();
+    until("it is asked for its result", || outside.lines("methods").iter().any(|it| it == "tasks/result")).await;
+    let before = count();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Each tenth of a second, it says: the result once, and how the task stands twice.
+    assert!((5..50).contains(&(count() - before)), "{}", count() - before);
+    lab.engine.cancel(&caller(), &name_of("core"), &asking.id()).await.unwrap();
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn the_progress_of_a_task_is_told_under_the_token_of_the_call_that_it_was() {
+    let outside = Outside::start();
+    let lab = outside.lab(&["core"]).await;
+    outside.note("progress");
+    let call = lab.submit("core", say("work"));
+    lab.until_status("core", &call.id(), "half way").await;
+    outside.note("finish");
+    assert_eq!(view(&settled(&call).await), "completed: done {}");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_task_is_looked_for_with_the_replica_that_has_it_though_its_caller_has_another_session_now() {
+    let places = [Outside::start(), Outside::start()];
+    let reach = |config: &mut McpConfig| {
+        places[1].reach(config);
+        config.replicas = vec![config.server.clone()];
+        places[0].reach(config);
+        config.share.session = SessionScope::PerCaller;
+    };
+    let lab = Lab::with(&["core"], limits(), reach).await.ready().await;
+    let is_listed = |place: &Outside| place.lines("methods").iter().any(|it| it == "tools/list");
+    until("both are up", || places.iter().all(is_listed)).await;
+    // What it has listed has to be taken in.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let call = lab.submit_as("bob", "core", say("work"));
+    until("the first has a caller", || places[0].lines("calls").len() == 1).await;
+    let work = lab.submit("core", say("work"));
+    lab.until_status("core", &work.id(), "At work").await;
+    assert_eq!(places[1].lines("calls").len(), 1, "each has a replica");
+    lab.engine.cancel(&caller_named("bob"), &name_of("core"), &call.id()).await.unwrap();
+    let _ = settled(&call).await;
+    let (id, lab) = (work.id(), lab.restart(reach).await.ready().await);
+    places[1].note("finish");
+    let ended = async {
+        while lab.get("core", &id).await.state == State::Working {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::lab::PATIENCE, ended).await.unwrap();
+    assert_eq!(view(&lab.get("core", &id).await), "completed: done {}");
     lab.close().await;
 }
