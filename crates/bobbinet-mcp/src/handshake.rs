@@ -424,9 +424,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{McpConfig, McpLimits},
+        config::McpConfig,
         elicitation_handler::client_config,
-        exclusive_tools::ExclusiveTools,
         secrets::Secrets,
         server_log::ServerLog,
         transport::{memory::Pipe, stdio::over_pipe},
@@ -439,8 +438,7 @@ mod tests {
     ) -> (Result<ServerPeerInfo, HandshakeError>, String) {
         let (ours, theirs) = duplex(1 << 16);
         let (input, output) = tokio::io::split(ours);
-        let in_flight =
-            Arc::new(InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[])))));
+        let in_flight = Arc::new(InFlight::of(&McpConfig::new("a", "x", &[])));
         let (source, sink) = over_pipe(input, output, 1 << 20);
         let mut channel = RpcChannel::new(source, sink, in_flight, ServerLog::new("a", Secrets::default()));
         let mut methods = Vec::new();

@@ -22,6 +22,7 @@ use crate::{
     json_object::JsonObject,
     mailbox::{Asks, ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
     rpc_message,
+    server_changes::ServerChanges,
     watched_resources::WatchedResources,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct ToolCall {
 pub(crate) struct InFlight {
     limits: McpLimits,
     exclusive_tools: Arc<ExclusiveTools>,
+    /// What the server has said to have changed.
+    changes: Arc<ServerChanges>,
     state: Mutex<InFlightState>,
     lists_changed: Notify,
     /// The resources that somebody follows.
@@ -124,15 +127,22 @@ pub(crate) enum ReplyOwner {
 }
 
 impl InFlight {
-    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>) -> Self {
+    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>, changes: Arc<ServerChanges>) -> Self {
         Self {
             limits,
             exclusive_tools,
+            changes,
             state: Mutex::default(),
             lists_changed: Notify::new(),
             resources: Arc::default(),
             ended: CancellationToken::new(),
         }
+    }
+
+    /// What is in flight of an agent with this configuration.
+    #[cfg(test)]
+    pub(crate) fn of(config: &crate::config::McpConfig) -> Self {
+        Self::new(config.limits.clone(), Arc::new(ExclusiveTools::of(config)), Arc::default())
     }
 
     fn state(&self) -> MutexGuard<'_, InFlightState> {
@@ -273,6 +283,8 @@ impl InFlight {
 
     /// A resource has changed, the server says.
     pub(crate) fn resource_updated(&self, params: Option<&Json>) {
+        // Before those who follow it are told: nobody reads anew and is given what was kept.
+        self.changes.resource_changed();
         let uri = params.and_then(JsonObject::read).and_then(|fields| fields.text("uri"));
         uri.into_iter().for_each(|uri| self.resources.updated(&uri));
     }
@@ -337,6 +349,7 @@ impl InFlight {
 
     /// One of its lists has changed, the server says.
     pub(crate) fn change_lists(&self) {
+        self.changes.list_changed();
         self.lists_changed.notify_one();
     }
 
@@ -481,7 +494,7 @@ mod tests {
     };
 
     fn in_flight_with(limits: McpLimits) -> InFlight {
-        InFlight::new(limits, Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))))
+        InFlight::of(&McpConfig { limits, ..McpConfig::new("a", "x", &[]) })
     }
 
     fn in_flight() -> InFlight {

@@ -94,6 +94,7 @@ mod schema_check;
 mod scoped_sessions;
 mod secrets;
 mod server_auth;
+mod server_changes;
 mod server_feature;
 mod server_log;
 mod server_profile;

@@ -25,6 +25,7 @@ use crate::{
     mailbox::ConnectionError,
     opening::Opening,
     resource_watcher,
+    server_changes::ServerChanges,
     server_profile::ServerProfile,
     session::{Client, Session, StartError},
     transport::Transport,
@@ -48,6 +49,8 @@ pub(crate) struct SupervisedSession {
     /// Who may call through this session at the same time as whom.
     pub(crate) exclusive_tools: Arc<ExclusiveTools>,
     profile: Arc<ServerProfile>,
+    /// What the server has said to have changed, in any session of the agent.
+    changes: Arc<ServerChanges>,
     transport: Arc<dyn Transport>,
     /// The session's own folder, for its transport.
     folder: PathBuf,
@@ -105,6 +108,7 @@ impl SupervisedSession {
     pub(crate) fn new(
         config: Arc<McpConfig>,
         profile: Arc<ServerProfile>,
+        changes: Arc<ServerChanges>,
         transport: Arc<dyn Transport>,
         folder: PathBuf,
         stop: CancellationToken,
@@ -121,6 +125,7 @@ impl SupervisedSession {
             exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
             config,
             profile,
+            changes,
             transport,
             folder,
             status: Mutex::new(status),
@@ -386,6 +391,11 @@ impl SupervisedSession {
         self.enter(SessionStage::Stopped);
     }
 
+    async fn open(&self, opening: &Opening, tracker: &TaskTracker) -> Result<Session, StartError> {
+        let (exclusive_tools, changes) = (self.exclusive_tools.clone(), self.changes.clone());
+        Session::open(&*self.transport, &self.folder, opening, &self.config, exclusive_tools, changes, tracker).await
+    }
+
     /// One session from its beginning to its end. The opening becomes the one that worked.
     async fn run_once(&self, opening: &mut Opening, tracker: &TaskTracker) -> SessionEnd {
         let config = &self.config;
@@ -393,9 +403,7 @@ impl SupervisedSession {
         let started = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            started = Session::open(&*self.transport, &self.folder, opening, config, self.exclusive_tools.clone(), tracker) => {
-                Some(started)
-            }
+            started = self.open(opening, tracker) => Some(started),
         };
         let Some(started) = started else {
             // It ends now that nobody holds the connection. But whoever stops us wants to know that it has ended.
