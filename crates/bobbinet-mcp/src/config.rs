@@ -360,6 +360,9 @@ pub struct McpLimits {
     pub hold_for_others_ms: u64,
     /// How long a listing must have been out of date before it is read again.
     pub list_debounce_ms: u64,
+    /// The shortest time for which a list is good whose server says for how long it is, and not when it changes: then it is read again if the
+    /// server was called since.
+    pub list_fresh_min_ms: u64,
     /// How long after an abandoned call a question may still be its own, so that nobody else is asked it.
     pub ghost_ms: u64,
     /// Calls that wait for others to be over, where they run one at a time. One more is refused.
@@ -411,6 +414,7 @@ impl Default for McpLimits {
             rest_wait_ms: 0,
             hold_for_others_ms: 60_000,
             list_debounce_ms: 250,
+            list_fresh_min_ms: 60_000,
             ghost_ms: 60_000,
             lane_queue_max: 1_000,
             cache_entries_max: 1_000,
