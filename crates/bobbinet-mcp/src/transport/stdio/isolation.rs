@@ -248,4 +248,26 @@ mod tests {
             Err(why) => assert!(why.contains("not there"), "{why}"),
         }
     }
+
+    #[test]
+    fn landlock_shows_a_server_its_own_folder_among_hidden_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for name in ["servers/own", "servers/other"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            fs::write(root.join(name).join("file"), "words").unwrap();
+        }
+        let bound = move || {
+            let own = root.join("servers/own");
+            let hidden = Hidden::new(vec![root.join("servers")], &[]).showing(Some(own.clone()));
+            by_landlock(&hidden, &[own.clone()])?;
+            let read = |name: &str| fs::read_to_string(root.join(name)).is_ok();
+            let is_made = fs::write(own.join("made"), "").is_ok();
+            Ok::<_, String>((read("servers/own/file"), is_made, read("servers/other/file")))
+        };
+        match std::thread::spawn(bound).join().unwrap() {
+            Ok(seen) => assert_eq!(seen, (true, true, false)),
+            Err(why) => assert!(why.contains("not there"), "{why}"),
+        }
+    }
 }
