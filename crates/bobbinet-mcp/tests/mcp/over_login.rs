@@ -153,7 +153,8 @@ async fn the_owner_logs_in_before_anybody_calls_and_out_again() {
     let club = Club::open().await;
     let lab = club.lab().await;
     let agent = lab.agents["club"].clone();
-    let asked = address(&lab.send("club", say("act")).await);
+    let asking = lab.send("club", say("act")).await;
+    let asked = address(&asking);
     let begun = agent.begin_login().await.unwrap().unwrap();
     assert!(!begun.standing.is_logged_in && begun.standing.server == club.authority.url, "{begun:?}");
     let url = begun.url.unwrap();
