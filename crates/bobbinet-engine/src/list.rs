@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bobbinet_core::{AgentName, Caller, ContextId, State, StreamId, Task, Timestamp};
 use bobbinet_store::{Listing, Query, Version};
 
-use crate::{Engine, EngineError, commit_loop::fold, engine_inner::EngineInner};
+use crate::{Engine, EngineError, engine_inner::EngineInner};
 
 /// Which tasks to list. A field that is `None` does not filter.
 #[derive(Clone, Debug, Default)]
@@ -127,7 +127,7 @@ impl EngineInner {
         for ((place, stream), loaded) in places.into_iter().zip(&cold).zip(read) {
             let Some(id) = stream.as_task() else { continue };
             let folded = match loaded {
-                Ok(loaded) => loaded.map(|loaded| fold(&id, &loaded)).transpose(),
+                Ok(loaded) => loaded.map(|loaded| self.tasks.fold(&id, &loaded)).transpose(),
                 Err(error) => Err(error.into()),
             };
             tasks[place] = self.or_damaged(stream, folded).await?;

@@ -27,6 +27,7 @@ pub(crate) async fn read(
         BlobPlace::Upload(agent, id) => gateway.upload(&tools::context(caller, agent), &id.to_string()).await,
     };
     let OpenBlob { kind, reader, length, .. } = match found {
+        Ok(found) if found.is_quarantined => return Err(quarantined()),
         Ok(found) => found,
         Err(BlobRefusal::Gateway(GatewayError::NotFound) | BlobRefusal::Blob(BlobError::NotFound)) => {
             return Err(nothing());
@@ -45,9 +46,11 @@ pub(crate) async fn read(
             );
             RpcError::invalid_params(&text)
         }
-        BlobError::NotFound | BlobError::Full { .. } | BlobError::Corrupt(_) | BlobError::Unavailable(_) => {
-            unreadable(&error)
-        }
+        BlobError::NotFound
+        | BlobError::Full { .. }
+        | BlobError::Corrupt(_)
+        | BlobError::Quarantined
+        | BlobError::Unavailable(_) => unreadable(&error),
     })?;
     let content = Object::default().with("uri", url).with_some("mimeType", kind.media_type.as_deref());
     let content = match String::from_utf8(bytes) {
@@ -63,6 +66,13 @@ pub(crate) async fn read(
         }
         false => read.to_json(),
     })
+}
+
+/// A result that is not as its tool has promised is for a person to look at, and no content for a model.
+fn quarantined() -> RpcError {
+    let text = "this is a result that is not as its tool has promised: it is kept for the owner of its task, who fetches it from \
+                its URL, and is not given as a resource";
+    RpcError::invalid_params(text)
 }
 
 fn unreadable(error: &BlobError) -> RpcError {

@@ -10,6 +10,7 @@ use crate::{
     call_checkpoint::CallCheckpoint,
     call_listener::{CallListener, RequestOutcome, Target, canceled, unknown, unreadable},
     catalog::Tool,
+    contract,
     crash_history::CallFingerprint,
     finished_call::{Gives, finished},
     json_object::JsonObject,
@@ -262,10 +263,8 @@ impl CallAttempt<'_> {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
                         // What somebody has answered a question for is his, and what nobody knows the cause of is nobody's.
-                        if let Some(lead) = lead.take().filter(|_| round == 0 && !was_passed_over) {
-                            lead.land(&json, !result.is_error());
-                        }
-                        return self.finish(&session, &json, result, was_passed_over).await;
+                        let lead = lead.take().filter(|_| round == 0 && !was_passed_over);
+                        return self.finish(&session, &json, result, was_passed_over, lead).await;
                     }
                     Ok(result) => match Questions::of_result(&result, &session.config) {
                         Ok(asked) => asked,
@@ -317,19 +316,31 @@ impl CallAttempt<'_> {
             TaskEnd::Error(error) => result::failed(&error, run.message_id("refused")),
             TaskEnd::Result(session, json) => match CallResult::read_apart(target.feature, json.clone()).await {
                 Err(why) => unreadable(target, run.call().effect, &why),
-                Ok(result) => self.finish(&session, &json, result, false).await,
+                Ok(result) => self.finish(&session, &json, result, false, None).await,
             },
         }
     }
 
-    /// What the result of the call comes to.
+    /// What the result of the call comes to, also for those who wait for it.
     async fn finish(
         &self,
         session: &SupervisedSession,
         json: &Json,
         result: CallResult,
         was_passed_over: bool,
+        lead: Option<LeadingCall>,
     ) -> Outcome {
+        // Whether it is this call's at all comes first.
+        let breach = match was_passed_over && self.run.call().effect.may_run_again() {
+            true => None,
+            false => contract::breach(session, self.run, self.target, json, &result).await,
+        };
+        if let Some(lead) = lead {
+            lead.land(json, !result.is_error() && breach.is_none());
+        }
+        if let Some(breach) = breach {
+            return breach;
+        }
         match self.gives {
             Gives::Whole if !result.is_error() => result::whole(json),
             Gives::Whole | Gives::Parts => finished(session, self.run, self.target, result, was_passed_over).await,

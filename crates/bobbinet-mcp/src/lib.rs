@@ -45,6 +45,7 @@ mod call_listener;
 mod catalog;
 mod completion_skill;
 mod config;
+mod contract;
 mod convert;
 mod crash_history;
 mod elicitation;
@@ -54,9 +55,11 @@ mod finished_call;
 mod handshake;
 mod hidden_results;
 mod hidden_words;
+mod idle_time;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod last_words;
 mod list_call;
 mod listed_entry;
 mod listing;
@@ -93,6 +96,7 @@ mod schema_check;
 mod scoped_sessions;
 mod secrets;
 mod server_auth;
+mod server_changes;
 mod server_feature;
 mod server_log;
 mod server_profile;
@@ -119,7 +123,7 @@ pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
     HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
-    ServerUrl, SkillNotes,
+    ServerUrl, SkillNotes, StartPolicy,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};
