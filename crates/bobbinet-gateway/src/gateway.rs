@@ -427,11 +427,17 @@ impl Gateway {
         tree::read(&self.engine, context.caller, context.agent, task).await
     }
 
-    async fn owners_task(&self, context: &RequestContext<'_>, id: &str) -> Result<Arc<Task>, GatewayError> {
+    /// Whether what is asked of an agent is for the node's owner to ask.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotFound`] for anybody else.
+    pub fn owners_agent(&self, context: &RequestContext<'_>) -> Result<(), GatewayError> {
         self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
-        if !context.caller.is_node_owner {
-            return Err(GatewayError::NotFound);
-        }
+        if context.caller.is_node_owner { Ok(()) } else { Err(GatewayError::NotFound) }
+    }
+
+    async fn owners_task(&self, context: &RequestContext<'_>, id: &str) -> Result<Arc<Task>, GatewayError> {
+        self.owners_agent(context)?;
         Ok(self.engine.get(context.caller, context.agent, &task_id(id)?).await?)
     }
 

@@ -70,7 +70,7 @@ impl McpAgent {
     }
 
     /// The session whose state is the agent's.
-    fn shared(&self) -> Arc<SupervisedSession> {
+    pub(crate) fn shared(&self) -> Arc<SupervisedSession> {
         self.sessions.session(SessionKey::Shared)
     }
 

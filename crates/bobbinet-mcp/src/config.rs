@@ -160,8 +160,11 @@ pub struct ServerCommand {
     pub args: Vec<String>,
     /// Variables that it gets beside those that every server gets (`PATH`, proxies, locale …).
     pub env: BTreeMap<String, String>,
-    /// Where it runs; our own working directory if not said.
+    /// Where it runs. If that is not said, in a folder of its own, if the launcher has one for it; but for a command that
+    /// [goes by the folder](crate::WorkFolder) of its configuration.
     pub cwd: Option<PathBuf>,
+    /// What its words and variables are relative to: the folder of its configuration. Our own working directory if not said.
+    pub relative_to: Option<PathBuf>,
     /// Whether it is kept from seeing this node's keys and store.
     pub isolation: Isolation,
     /// What its processes may take of the machine.
@@ -171,10 +174,15 @@ pub struct ServerCommand {
 /// Names variables, never their values: those are secrets as often as not.
 impl fmt::Debug for ServerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, args, env, cwd, isolation, rlimits } = self;
+        let Self { command, args, env, cwd, relative_to, isolation, rlimits } = self;
         let mut shown = f.debug_struct("ServerCommand");
         shown.field("command", command).field("args", args).field("env", &env.keys());
-        shown.field("cwd", cwd).field("isolation", isolation).field("rlimits", rlimits).finish()
+        shown
+            .field("cwd", cwd)
+            .field("relative_to", relative_to)
+            .field("isolation", isolation)
+            .field("rlimits", rlimits)
+            .finish()
     }
 }
 

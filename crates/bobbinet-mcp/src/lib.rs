@@ -20,14 +20,16 @@
 //! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
 //!   reply, a progress or a question is;
 //! - **the transport**: `transport` says what a session needs of one. `transport::stdio` is a child process behind a small
-//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us; `transport::http` is a server that runs elsewhere;
+//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us, in the `work_folder` that is its own; `transport::http` is a server that runs elsewhere;
 //! - **what a server is shown**: `authorization` gets the token of one server and gets it anew, by itself or through somebody's browser;
-//!   `login_desk` is where all browsers come back, `login_record` what is kept of a login, `login` what tasks say of one.
+//!   `login_desk` is where all browsers come back, `login_record` what is kept of a login, `login` what tasks say of one, `agent_logins` what
+//!   the node's owner has to do with them.
 //!
 //! No two modules use each other, by whatever way round. Must not know: A2A's wire, HTTP as we serve it, the store. Nothing
 //! above `transport::stdio` starts, watches or ends a process.
 
 mod agent;
+mod agent_logins;
 mod answer;
 mod argument_completion;
 mod arguments;
@@ -111,9 +113,12 @@ mod tool_question;
 mod transport;
 mod uploads;
 mod watched_resources;
+mod work_folder;
 mod write_lanes;
 
 pub use agent::McpAgent;
+pub use agent_logins::LoginBegun;
+pub use authorization::LoginStanding;
 pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
@@ -128,6 +133,7 @@ pub use process_limits::ProcessLimits;
 pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
+pub use work_folder::{GoesBy, PlacedCommand, WorkFolder};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

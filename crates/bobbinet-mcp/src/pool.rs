@@ -19,6 +19,7 @@ use bobbinet_engine::watched;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    authorization::Authorization,
     config::McpConfig,
     exclusive_tools::{CallPermit, CallProfile},
     read_cache::ReadCache,
@@ -150,6 +151,11 @@ impl SessionPool {
             pool.tracker.spawn(watched("MCP server", pool.clone().open_overflow()));
         }
         pool
+    }
+
+    /// What somebody logs in to for them, one for each replica of the server that has such a thing.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Arc<Authorization>, &Arc<dyn Transport>)> {
+        self.transports.iter().filter_map(|transport| Some((transport.account()?, transport)))
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Arc<SupervisedSession>>> {

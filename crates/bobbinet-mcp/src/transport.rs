@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use rmcp::model::RequestId;
 
 use crate::{
+    authorization::Authorization,
     login::LoginNeeded,
     mailbox::{ConnectionError, Reply},
     secrets::Secrets,
@@ -44,6 +45,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
     /// Somebody says that it was done, or time has passed: what the server said last counts no more.
     fn forget_login(&self) {}
+
+    /// What somebody logs in to that the server takes calls, if there is such a thing.
+    fn account(&self) -> Option<Arc<Authorization>> {
+        None
+    }
 
     /// Ends what a connection of this folder has left running that nobody holds any more, perhaps in an earlier life of
     /// ours. Returns how many processes that were.

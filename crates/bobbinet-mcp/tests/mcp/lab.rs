@@ -40,6 +40,7 @@ pub(crate) fn launcher() -> Launcher {
         program: PathBuf::from(env!("CARGO_BIN_EXE_bobbinet-exec-mcp")),
         args: Vec::new(),
         hidden: Vec::new(),
+        own_folders: None,
         fresh_env: FreshEnv::default(),
     }
 }

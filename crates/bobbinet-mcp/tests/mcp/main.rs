@@ -21,6 +21,7 @@ mod over;
 mod over_http;
 mod over_login;
 mod over_oauth;
+mod own_folder;
 mod people;
 mod pinned;
 mod places;

@@ -10,7 +10,7 @@ use std::{
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
     CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra, Sampling,
-    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy, WriteSharing,
+    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy, WorkFolder, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -82,8 +82,39 @@ pub(crate) struct CommandConfig {
     pub(crate) words: Vec<String>,
     /// Variables beside the few that every server gets.
     pub(crate) env: BTreeMap<String, String>,
-    /// Where it runs.
-    pub(crate) cwd: PathBuf,
+    /// Where it runs, if that was said.
+    pub(crate) cwd: Option<PathBuf>,
+    /// The folder of its configuration, which its words are relative to.
+    pub(crate) folder: PathBuf,
+}
+
+impl CommandConfig {
+    /// Where its words name what they name.
+    pub(crate) fn words_from(&self) -> &Path {
+        self.cwd.as_deref().unwrap_or(&self.folder)
+    }
+
+    /// Where it runs if it is given no folder.
+    fn work_folder(&self) -> Option<WorkFolder> {
+        let (command, args) = self.words.split_first().filter(|_| self.cwd.is_none())?;
+        Some(WorkFolder::of(command, args, &self.env, &self.folder))
+    }
+
+    /// Whether that is one of its own.
+    pub(crate) fn has_own_folder(&self) -> bool {
+        matches!(self.work_folder(), Some(WorkFolder::Own(_)))
+    }
+
+    /// Where it runs, for people.
+    pub(crate) fn place_words(&self) -> String {
+        match self.work_folder() {
+            None => format!("runs in {}", self.words_from().display()),
+            Some(WorkFolder::Own(_)) => "runs in a folder of its own".to_owned(),
+            Some(WorkFolder::OfConfiguration(why)) => {
+                format!("runs in {}, since {why} (`cwd` says otherwise)", self.folder.display())
+            }
+        }
+    }
 }
 
 /// One MCP server that becomes an agent.
@@ -141,7 +172,7 @@ impl fmt::Debug for AgentConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("AgentConfig");
         match &self.server {
-            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
+            ServerConfig::Command(CommandConfig { words, env, cwd, .. }) => {
                 shown.field("command", words).field("env", &env.keys()).field("cwd", cwd)
             }
             ServerConfig::Url(server) => shown.field("server", server),
@@ -218,12 +249,12 @@ impl AgentConfig {
         // Whoever names those that ask says of all others that they do not.
         let is_silent = self.interactive.is_some() || card.interactive == Some(false);
         let server = match server {
-            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
+            ServerConfig::Command(CommandConfig { words, env, cwd, folder }) => {
                 let mut words = words.into_iter();
                 let command = words.next().unwrap_or_default();
-                let cwd = Some(cwd);
+                let relative_to = Some(folder);
                 let args = words.collect();
-                ServerAddress::Command(ServerCommand { command, args, env, cwd, isolation, rlimits })
+                ServerAddress::Command(ServerCommand { command, args, env, cwd, relative_to, isolation, rlimits })
             }
             ServerConfig::Url(server) => ServerAddress::Url(*server),
         };
@@ -397,8 +428,8 @@ fn server_command(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_ke
         }
     }
     let cwd = fields.get("cwd").and_then(|node| reader.text(node, "cwd"));
-    let cwd = cwd.map_or_else(|| folder.clone(), |cwd| folder.join(cwd));
-    CommandConfig { words: command, env, cwd }
+    let cwd = cwd.map(|cwd| folder.join(cwd));
+    CommandConfig { words: command, env, cwd, folder }
 }
 
 fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
