@@ -33,13 +33,17 @@ mod argument_completion;
 mod arguments;
 mod authorization;
 mod block;
+mod borrowed_result;
 mod breaker;
 mod cache_config;
 mod call;
+mod call_again;
 mod call_attempt;
 mod call_by_address;
 mod call_checkpoint;
+mod call_key;
 mod call_listener;
+mod call_once;
 mod catalog;
 mod completion_skill;
 mod config;
@@ -48,6 +52,7 @@ mod crash_history;
 mod elicitation;
 mod elicitation_handler;
 mod exclusive_tools;
+mod fallback;
 mod finished_call;
 mod handshake;
 mod hidden_results;
@@ -63,6 +68,7 @@ mod login;
 mod login_desk;
 mod login_place;
 mod login_record;
+mod lost_session;
 mod mailbox;
 mod opening;
 mod owner_question;
@@ -81,6 +87,7 @@ mod resource_follower;
 mod resource_watcher;
 mod resources;
 mod result;
+mod retry_budget;
 mod roots;
 mod rpc_channel;
 mod rpc_message;
@@ -111,6 +118,7 @@ mod write_lanes;
 pub use agent::McpAgent;
 pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
+pub use call_key::drop_old_call_keys;
 pub use config::{
     HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
     ServerUrl, SkillNotes,
@@ -121,7 +129,7 @@ pub use login_place::LoginAddress;
 pub use owner_question::ask_owner;
 pub use process_limits::ProcessLimits;
 pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
-pub use sharing::{SessionScope, Sharing, WriteSharing};
+pub use sharing::{LostSession, SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
