@@ -186,6 +186,7 @@ impl Agent for McpAgent {
     async fn shutdown(&self) {
         self.sessions.stop();
         self.tracker.wait().await;
+        self.config.logins.settle().await;
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bobbinet_core::{Effect, Fault, Json, Outcome};
 use bobbinet_engine::{CANCEL_GRACE, Run};
-use rmcp::model::RequestMetaObject;
 
 use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
@@ -16,7 +15,6 @@ use crate::{
     fallback,
     finished_call::{Gives, finished},
     json_object::JsonObject,
-    login::LOGIN_NEEDED,
     plan_message,
     pool::{SessionKey, SessionPool},
     read_cache::LeadingCall,
@@ -28,7 +26,7 @@ use crate::{
     server_feature::ServerFeature,
     server_questions::{Questions, not_offered},
     server_task::{self, ServerTask, TaskSupport},
-    session::{Client, RequestOptions},
+    session::{Client, PendingRequest, RequestOptions},
     supervised_session::SupervisedSession,
     task_follower::{TaskEnd, TaskFollower},
     uploads,
@@ -219,9 +217,10 @@ impl CallAttempt<'_> {
                 params.set("task", Json::from(&serde_json::json!({"ttl": session.config.limits.task_ttl_ms})));
             }
             let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
-            let options =
-                RequestOptions { meta: meta(run, &client), call: Some(self.tool_call(&route, None)), headers };
-            let sent = client.send(target.feature.method(), params.to_json(), options).await;
+            let call = Some(self.tool_call(&route, None));
+            let options = RequestOptions { meta: meta(run, &client), call, headers, token: None };
+            let sent = client.send(target.feature.method(), params, options);
+            let token = sent.as_ref().ok().map(PendingRequest::token);
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),
                 Ok(pending) => {
@@ -251,14 +250,14 @@ impl CallAttempt<'_> {
                     }
                     continue;
                 }
-                RequestOutcome::Error(error) if error.code == LOGIN_NEEDED && logins < LOGINS_MAX => {
+                RequestOutcome::Error(error) if error.wants_login && logins < LOGINS_MAX => {
                     // It has done nothing. Whoever was let in meanwhile lets this call in too.
+                    logins += 1;
                     drop(route);
-                    if let Some(login) = session.last_login() {
-                        logins += 1;
-                        if let Err(outcome) = self.log_in(&session, &login, round).await {
-                            return outcome;
-                        }
+                    if let Some(login) = session.last_login()
+                        && let Err(outcome) = self.log_in(&session, &login, round).await
+                    {
+                        return outcome;
                     }
                     continue;
                 }
@@ -278,7 +277,7 @@ impl CallAttempt<'_> {
                 && let Some(task) = self.task_of(json, &client)
             {
                 checkpoint.took(run, &task.id, self.replica_of(&session)).await;
-                return self.follow(checkpoint, Some(&task), Some(route)).await;
+                return self.follow(checkpoint, Some((&task, token)), Some(route)).await;
             }
             // Nobody is kept out while the caller of an answered request is asked for more.
             drop(route);
@@ -330,8 +329,13 @@ impl CallAttempt<'_> {
         }
     }
 
-    /// Follows the server's task to its end, at first by the way on which it was begun.
-    async fn follow(&self, checkpoint: CallCheckpoint, task: Option<&ServerTask>, route: Option<CallRoute>) -> Outcome {
+    /// Follows the server's task to its end, at first by the way on which it was begun, with the token that its progress is told under.
+    async fn follow(
+        &self,
+        checkpoint: CallCheckpoint,
+        task: Option<(&ServerTask, Option<i64>)>,
+        route: Option<CallRoute>,
+    ) -> Outcome {
         let (run, target) = (self.run, self.target);
         match TaskFollower::new(self, checkpoint, task).follow(route).await {
             TaskEnd::Over(outcome) => outcome,
@@ -359,16 +363,16 @@ impl CallAttempt<'_> {
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
-fn meta(run: &Run, client: &Client) -> RequestMetaObject {
-    let mut meta = RequestMetaObject::new();
+fn meta(run: &Run, client: &Client) -> JsonObject {
+    let mut meta = JsonObject::default();
     if run.call().effect == Effect::Keyed {
-        meta.insert(KEY.to_owned(), run.key().into());
+        meta.set(KEY, Json::of(&run.key()));
     }
     if let Some(level) = client.log_level().filter(|_| client.is_modern()) {
-        meta.insert(LOG_LEVEL.to_owned(), level.word().into());
+        meta.set(LOG_LEVEL, Json::of(level.word()));
     }
     if let Some(trace) = &run.task().trace {
-        meta.insert("traceparent".to_owned(), trace.as_ref().into());
+        meta.set("traceparent", Json::of(&**trace));
     }
     meta
 }

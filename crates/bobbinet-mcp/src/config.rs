@@ -408,7 +408,7 @@ impl Default for McpLimits {
             deaths_within_ms: 60_000,
             rest_ms: 30_000,
             // Enough for some attempts to bring it up.
-            rest_wait_ms: 120_000,
+            rest_wait_ms: 0,
             tries_max: 5,
             retry_first_ms: 1_000,
             retry_max_ms: 30_000,

@@ -7,9 +7,9 @@ use bobbinet_core::{Json, text};
 use tokio::time::Instant;
 
 use crate::{
-    config::{McpConfig, ServerAddress},
     json_object::JsonObject,
     rpc_message,
+    secrets::Secrets,
 };
 
 /// Messages that are taken in one [`WINDOW`]. What is more is counted.
@@ -24,14 +24,11 @@ const TEXT_MAX: usize = 2_000;
 /// Characters of the name of who says it.
 const LOGGER_MAX: usize = 100;
 
-/// A value that is shorter is no secret, but a word like any other.
-const SECRET_LENGTH_MIN: usize = 6;
-
 /// The log of one session with a server.
 pub(crate) struct ServerLog {
     agent: String,
     /// What it was given, which is not to be repeated.
-    secrets: Vec<String>,
+    secrets: Secrets,
     window: Option<Instant>,
     taken: u32,
     passed_over: u64,
@@ -92,18 +89,8 @@ impl LogLevel {
 }
 
 impl ServerLog {
-    pub(crate) fn new(config: &McpConfig) -> Self {
-        let given: Vec<&String> = match &config.server {
-            ServerAddress::Command(command) => command.env.values().collect(),
-            ServerAddress::Url(server) => server.headers.values().collect(),
-        };
-        let words = given.iter().flat_map(|value| std::iter::once(value.as_str()).chain(value.split_whitespace()));
-        let mut secrets: Vec<String> =
-            words.filter(|word| word.len() >= SECRET_LENGTH_MIN).map(str::to_owned).collect();
-        // One may be part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Self { agent: config.name.clone(), secrets, window: None, taken: 0, passed_over: 0 }
+    pub(crate) fn new(agent: &str, secrets: Secrets) -> Self {
+        Self { agent: agent.to_owned(), secrets, window: None, taken: 0, passed_over: 0 }
     }
 
     /// Writes a message, by the parameters of its notification.
@@ -151,10 +138,7 @@ impl ServerLog {
 
     fn shown(&self, said: &str, max: usize) -> String {
         // Before it is cut: half of a secret is known for none.
-        let mut said = said.to_owned();
-        for secret in &self.secrets {
-            said = said.replace(secret.as_str(), "…");
-        }
+        let said = self.secrets.hide(said);
         text::line(&rpc_message::shorten(&said, max)).into_owned()
     }
 }
@@ -162,12 +146,9 @@ impl ServerLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ServerCommand;
 
     fn log() -> ServerLog {
-        let mut command = ServerCommand::default();
-        command.env.insert("TOKEN".to_owned(), "hunter22".to_owned());
-        ServerLog::new(&McpConfig::of("a", ServerAddress::Command(command)))
+        ServerLog::new("a", Secrets::of(["hunter22".to_owned()]))
     }
 
     #[test]
