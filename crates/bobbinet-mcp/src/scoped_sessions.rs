@@ -216,6 +216,11 @@ impl SessionLease {
     pub(crate) fn is_lost(&self) -> bool {
         self.sessions.tells_loss && self.session.was_lost()
     }
+
+    /// Which replica of the server it is with.
+    pub(crate) fn replica(&self) -> usize {
+        self.sessions.state().sessions.get(&self.number).map_or(0, |known| known.replica)
+    }
 }
 
 impl Drop for SessionLease {
