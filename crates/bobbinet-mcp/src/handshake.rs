@@ -151,7 +151,10 @@ impl Handshake<'_> {
                         Discovery::Gone(broken) if self.is_apart() => {
                             Discovery::Legacy(headline(&broken.to_string()).to_owned())
                         }
-                        discovery => discovery,
+                        discovery @ (Discovery::Modern(_)
+                        | Discovery::Legacy(_)
+                        | Discovery::Refused(_)
+                        | Discovery::Gone(_)) => discovery,
                     };
                     match (discovery, self.opening.era) {
                         (Discovery::Modern(info), _) => return Ok(*info),
