@@ -103,6 +103,19 @@ impl Run {
         Ok((bytes, kind))
     }
 
+    /// Has the run's task hold a blob that another task of its owner holds, and gives the URL that its own readers fetch it by.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`] also for somebody else's.
+    pub async fn hold_blob(&self, url: &str) -> Result<String, BlobError> {
+        let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
+        let held = self.own(blobs, &blobs.urls.place(url).ok_or(BlobError::NotFound)?)?;
+        let kind = BlobKind { media_type: held.label.media_type.clone(), filename: held.label.filename.clone() };
+        let from = (&held.holder, held.hash);
+        let held = blobs.blobs.share(from, &self.task().id.stream(), self.label(kind)).await?;
+        Ok(blobs.urls.url(&self.task().agent, &BlobPlace::Task(self.task().id, held.hash)))
+    }
+
     fn own(&self, blobs: &TaskBlobs, place: &BlobPlace) -> Result<Arc<Holding>, BlobError> {
         let held = blobs.at(place)?;
         let is_own = held.label.owner == account(&self.task().tenant, self.owner());

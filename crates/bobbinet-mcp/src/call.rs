@@ -9,9 +9,11 @@ use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
     call_checkpoint::CallCheckpoint,
     call_listener::{CallListener, RequestOutcome, Target, canceled, unknown, unreadable},
+    call_once::{self, CallOnce},
     catalog::Tool,
     contract,
     crash_history::CallFingerprint,
+    fallback,
     finished_call::{Gives, finished},
     json_object::JsonObject,
     plan_message,
@@ -58,9 +60,22 @@ pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome 
 }
 
 async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run: &Run) -> Outcome {
-    match find(shared, run).await {
-        Ok(target) => call_target(sessions, shared, run, &target, Gives::Parts).await,
-        Err(outcome) => outcome,
+    if fallback::is_begun(run) {
+        return fallback::go_on(&shared.config, run).await;
+    }
+    let target = match find(shared, run).await {
+        Ok(target) => target,
+        Err(outcome) => return outcome,
+    };
+    let keyed = match call_once::look(&shared.config, run, &target).await {
+        CallOnce::Done(outcome) => return outcome,
+        CallOnce::Call(keyed) => keyed,
+    };
+    let outcome = call_target(sessions, shared, run, &target, Gives::Parts).await;
+    let outcome = fallback::instead(&shared.config, run, outcome).await;
+    match keyed {
+        Some(keyed) => keyed.settle(run, outcome).await,
+        None => outcome,
     }
 }
 
@@ -91,7 +106,7 @@ async fn call_target(
     let home = tokio::select! {
         biased;
         () = run.canceled() => return canceled(target, 0),
-        home = sessions.home(run.task()) => home,
+        home = sessions.home(run) => home,
     };
     let home = match home {
         Ok(home) => home,
@@ -158,7 +173,8 @@ impl CallAttempt<'_> {
         // What the server wanted to know is not asked for again from the beginning, unless it has forgotten that.
         let mut may_begin_anew = checkpoint.questions.is_some() && run.call().effect.may_run_again();
         let mut answers = JsonObject::default();
-        let (mut unsent, mut logins) = (0, 0);
+        let (mut unsent, mut logins, mut tries) = (0, 0, 1);
+        self.sessions.retries.call();
         let mut questions = checkpoint.questions.clone();
         loop {
             if let Some(open) = &questions {
@@ -217,6 +233,15 @@ impl CallAttempt<'_> {
                 session.exclusive_tools.crashes.lived(self.fingerprint);
             }
             let json = match outcome {
+                // Its server lives: it is this request that has come to nothing.
+                RequestOutcome::Over(outcome) if round == 0 && client.in_flight.broken().is_none() => {
+                    drop(route);
+                    match self.again(outcome, tries).await {
+                        Ok(()) => tries += 1,
+                        Err(outcome) => return outcome,
+                    }
+                    continue;
+                }
                 RequestOutcome::Over(outcome) => return outcome,
                 RequestOutcome::NotSent(broken) => {
                     unsent += 1;

@@ -33,6 +33,8 @@ pub struct McpConfig {
     pub start: StartPolicy,
     /// What it means to run each tool twice, by the operator's word.
     pub effects: BTreeMap<String, Effect>,
+    /// Where calls of single tools have a key in their arguments, as a JSON pointer (RFC 6901): under one key a caller's call is made once.
+    pub idempotency: BTreeMap<String, String>,
     /// Whether the server's own hints count for tools that `effects` does not name.
     pub trust_hints: bool,
     /// Tools known to ask their user: each runs alone.
@@ -48,6 +50,8 @@ pub struct McpConfig {
     pub roots: Vec<PathBuf>,
     /// Who says what the server wants a language model to say (`sampling/createMessage`). If nobody does, that is not offered to it.
     pub sampling: Option<Sampling>,
+    /// Who is called where the server cannot be: an agent with the same tools.
+    pub fallback: Option<AgentName>,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -95,6 +99,7 @@ impl McpConfig {
             pin: PinPolicy::Ask,
             start: StartPolicy::WithNode,
             effects: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
             trust_hints: false,
             interactive: Vec::new(),
             silent: Vec::new(),
@@ -102,6 +107,7 @@ impl McpConfig {
             stateless: false,
             roots: Vec::new(),
             sampling: None,
+            fallback: None,
             title: None,
             description: None,
             version: None,
@@ -364,6 +370,14 @@ pub struct McpLimits {
     /// How long calls wait for a server that is left alone, counted from when it was last up: tasks stay submitted. After
     /// that they fail at once, until it is up again.
     pub rest_wait_ms: u64,
+    /// How often a call that may run again is made, the first time counted, where its server lives and answers that it cannot.
+    pub tries_max: u32,
+    /// The pause before it is made again; each further one doubles it. Up to half of it is left out, by chance.
+    pub retry_first_ms: u64,
+    /// The longest such pause.
+    pub retry_max_ms: u64,
+    /// How many calls are made again at the most, of a hundred of the agent's.
+    pub retry_percent: u64,
     /// How long a question is held open once a call of another caller has to wait for its answer.
     pub hold_for_others_ms: u64,
     /// How long a listing must have been out of date before it is read again.
@@ -420,6 +434,10 @@ impl Default for McpLimits {
             rest_ms: 30_000,
             // Enough for some attempts to bring it up.
             rest_wait_ms: 0,
+            tries_max: 5,
+            retry_first_ms: 1_000,
+            retry_max_ms: 30_000,
+            retry_percent: 20,
             hold_for_others_ms: 60_000,
             list_debounce_ms: 250,
             list_fresh_min_ms: 60_000,

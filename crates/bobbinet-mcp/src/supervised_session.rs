@@ -71,6 +71,8 @@ struct SupervisionStatus {
     was_foreseen: bool,
     /// Whether it was up at least once in this life of the node.
     was_up: bool,
+    /// Whether one that was up is over: what its server kept in it is gone.
+    was_lost: bool,
 }
 
 /// Where the session stands.
@@ -120,6 +122,7 @@ impl SupervisedSession {
             down_since: None,
             was_foreseen: false,
             was_up: false,
+            was_lost: false,
         };
         Self {
             exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
@@ -191,6 +194,13 @@ impl SupervisedSession {
     /// Whether the server was up at least once.
     pub(crate) fn was_up(&self) -> bool {
         self.status().was_up
+    }
+
+    /// Whether one that was up is over, and another has begun or will.
+    pub(crate) fn was_lost(&self) -> bool {
+        let status = self.status();
+        let is_over = matches!(&status.stage, SessionStage::Up(client) if client.in_flight.broken().is_some());
+        status.was_lost || is_over
     }
 
     /// What somebody has to do before the server takes calls, if it wants that and is not up.
@@ -461,7 +471,11 @@ impl SupervisedSession {
         // Nobody is sent to it any more from here on.
         match is_over {
             NextStep::Stop => {}
-            NextStep::BeginAgain | NextStep::Sleep => self.enter(SessionStage::Starting(None)),
+            NextStep::Sleep => self.enter(SessionStage::Starting(None)),
+            NextStep::BeginAgain => {
+                self.status().was_lost = true;
+                self.enter(SessionStage::Starting(None));
+            }
         }
         let broken = client.in_flight.broken();
         // It may be seen to be gone before its messages end: the calls that it has died under are told now.
@@ -650,7 +664,7 @@ enum NextStep {
 }
 
 /// A number from 0 to 1 that differs from process to process.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(std::process::id());
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)

@@ -143,6 +143,7 @@ pub(super) async fn start(
     let blobs = TaskBlobs::new(blobs, Arc::new(urls));
     let setup = Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer };
     let engine = Engine::open_with_blobs(setup, blobs).await.map_err(|error| of_engine(&error))?;
+    bobbinet_mcp::drop_old_call_keys(&engine);
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
