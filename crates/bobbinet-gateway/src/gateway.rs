@@ -396,6 +396,15 @@ impl Gateway {
         Ok(Arc::new(description))
     }
 
+    /// Whether this caller may have this called, where it is no task: an edge asks before it has an agent do something by itself.
+    ///
+    /// # Errors
+    /// If he may not.
+    pub fn may_call(&self, context: &RequestContext<'_>, call: &Call) -> Result<(), GatewayError> {
+        self.enter(context, Action::Send(context.agent), Denial::Told)?;
+        self.allow(context, Action::Call(context.agent, call), Denial::Told)
+    }
+
     /// What no operation of A2A tells of a task: its calls and its log. For the node's owner alone.
     ///
     /// # Errors

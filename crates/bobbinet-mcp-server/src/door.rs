@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bobbinet_core::{Caller, Json, Timestamp};
-use bobbinet_gateway::AdmissionPermit;
+use bobbinet_gateway::{AdmissionPermit, Shares};
 use bobbinet_http::{Server, server::other_binding::Room};
 use http::StatusCode;
 use tokio::sync::Semaphore;
@@ -30,6 +30,8 @@ pub(crate) struct Door {
     pub(crate) naming: Naming,
     /// Room for streams that listen for changes.
     pub(crate) listeners: Arc<Semaphore>,
+    /// How much of it each caller has.
+    pub(crate) listeners_of: Arc<Shares>,
     /// Turns of those who read what a link leads to.
     pub(crate) linked_reads: Semaphore,
 }
@@ -65,12 +67,13 @@ impl Door {
     pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Arc<Self> {
         let audiences = server.audiences_at(PATH);
         let listeners = Arc::new(Semaphore::new(limits.listeners_max));
+        let listeners_of = Shares::new(limits.listeners_per_caller_max, "listeners_per_caller_max");
         let linked_reads = Semaphore::new(limits.linked_reads_max);
         let seal = server.sealing_key().inspect_err(|error| {
             tracing::warn!(%error, "MCP sessions end with this process");
         });
         let sessions = Sessions::new(&limits, seal.ok());
-        Arc::new(Self { sessions, audiences, limits, naming, listeners, linked_reads, server })
+        Arc::new(Self { sessions, audiences, limits, naming, listeners, listeners_of, linked_reads, server })
     }
 
     /// What time it is.

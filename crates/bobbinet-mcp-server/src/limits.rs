@@ -43,6 +43,8 @@ pub struct McpServerLimits {
     pub watched_max: usize,
     /// Streams that listen for changes of lists, all callers together; refused beyond.
     pub listeners_max: usize,
+    /// The same of one caller: one for each session that he may have.
+    pub listeners_per_caller_max: usize,
     /// How long an answer may take and still be plain JSON. One that takes longer is a stream, which shows that it lives.
     pub plain_answer: Duration,
 }
@@ -68,6 +70,7 @@ impl Default for McpServerLimits {
             list_watch: Duration::from_millis(250),
             watched_max: 64,
             listeners_max: 4_096,
+            listeners_per_caller_max: 256,
             plain_answer: Duration::from_millis(100),
         }
     }

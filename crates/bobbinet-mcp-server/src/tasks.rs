@@ -2,7 +2,9 @@
 //! connection, or after a restart of the node. Its name is that of the A2A task. In 2025-11-25 a host asks for one, later (as the
 //! extension `io.modelcontextprotocol/tasks`) the server decides.
 
-use bobbinet_core::{Caller, Json, State, Task};
+use std::collections::BTreeMap;
+
+use bobbinet_core::{Caller, Json, State, Task, TaskId};
 
 use crate::{
     client::{McpClient, TASKS},
@@ -19,6 +21,32 @@ use crate::{
 
 /// The key under which a message says which task it belongs to (2025-11-25).
 pub(crate) const RELATED_KEY: &str = "io.modelcontextprotocol/related-task";
+
+/// The key under which the message that has begun a task says under which token its host wants to hear how far it is (2025-11-25).
+pub(crate) const PROGRESS_KEY: &str = "bobbinet/progress";
+
+/// The token under which the host that has begun this task wants to hear how far it is.
+pub(crate) fn progress_token(task: &Task) -> Option<Json> {
+    let noted: BTreeMap<String, Json> = task.history.first()?.metadata.as_ref()?.read().ok()?;
+    noted.get(PROGRESS_KEY).cloned()
+}
+
+/// A task, as what belongs to it names it.
+pub(crate) fn named(task: &TaskId) -> Object {
+    Object::default().with("taskId", &task.to_string())
+}
+
+/// The `_meta` of what belongs to a task (2025-11-25).
+pub(crate) fn relation(task: &TaskId) -> Json {
+    Object::default().with(RELATED_KEY, &named(task)).to_json()
+}
+
+/// These parameters as those of what belongs to a task.
+pub(crate) fn related(params: &Json, task: &TaskId) -> Json {
+    let mut fields: BTreeMap<String, Json> = params.read().unwrap_or_default();
+    fields.insert("_meta".to_owned(), relation(task));
+    Json::of(&fields)
+}
 
 /// The task as the answer to a call that it goes on with.
 pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {

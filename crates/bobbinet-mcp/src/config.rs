@@ -29,6 +29,8 @@ pub struct McpConfig {
     pub era: ProtocolEra,
     /// What becomes of a tool of which its server says something else than when it was first seen.
     pub pin: PinPolicy,
+    /// When its server is started.
+    pub start: StartPolicy,
     /// What it means to run each tool twice, by the operator's word.
     pub effects: BTreeMap<String, Effect>,
     /// Whether the server's own hints count for tools that `effects` does not name.
@@ -91,6 +93,7 @@ impl McpConfig {
             cache: CacheConfig::default(),
             era: ProtocolEra::Auto,
             pin: PinPolicy::Ask,
+            start: StartPolicy::WithNode,
             effects: BTreeMap::new(),
             trust_hints: false,
             interactive: Vec::new(),
@@ -251,6 +254,17 @@ pub enum PinPolicy {
     Warn,
     /// Nothing: what its server says is taken, and not remembered.
     Off,
+}
+
+/// When a server is started, where its tools are known from before; one whose tools nobody has seen is started with the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartPolicy {
+    /// With the node, and it stays.
+    #[default]
+    WithNode,
+    /// With the first call; it is ended when nobody has called it for `session_idle`, and what it kept in memory is gone.
+    OnDemand,
 }
 
 /// Whether a server is kept from seeing what is the node's own: its keys, its store, what it keeps of its agents.

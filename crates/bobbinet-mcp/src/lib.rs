@@ -53,9 +53,11 @@ mod finished_call;
 mod handshake;
 mod hidden_results;
 mod hidden_words;
+mod idle_time;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod last_words;
 mod list_call;
 mod listed_entry;
 mod listing;
@@ -92,6 +94,7 @@ mod schema_check;
 mod scoped_sessions;
 mod secrets;
 mod server_auth;
+mod server_changes;
 mod server_feature;
 mod server_log;
 mod server_profile;
@@ -115,7 +118,7 @@ pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
     HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
-    ServerUrl, SkillNotes,
+    ServerUrl, SkillNotes, StartPolicy,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};

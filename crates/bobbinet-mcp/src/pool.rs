@@ -186,8 +186,9 @@ impl SessionPool {
     }
 
     fn new_session(&self, profile: Arc<ServerProfile>, replica: usize, folder: PathBuf) -> Arc<SupervisedSession> {
-        let (config, transport) = (self.config.clone(), self.transports[replica].clone());
-        Arc::new(SupervisedSession::new(config, profile, transport, folder, self.stop.child_token()))
+        let (config, changes) = (self.config.clone(), self.cache.changes.clone());
+        let (transport, stop) = (self.transports[replica].clone(), self.stop.child_token());
+        Arc::new(SupervisedSession::new(config, profile, changes, transport, folder, stop))
     }
 
     /// The sessions with each replica of the server, the first one first. All of them are begun.

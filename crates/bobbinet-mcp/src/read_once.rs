@@ -10,7 +10,7 @@ use crate::{
     contract,
     finished_call::finished_with,
     json_object::JsonObject,
-    read_cache::{CachePolicy, LeadingCall, Looked, ReadCache},
+    read_cache::{CachePolicy, Landed, LeadingCall, Looked, ReadCache},
     result::CallResult,
     supervised_session::SupervisedSession,
 };
@@ -30,7 +30,7 @@ pub(crate) enum ReadOnce {
 pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run: &Run, target: &Target) -> ReadOnce {
     let (skill, effect) = (target.tool.as_str(), run.call().effect);
     let policy = CachePolicy::of(&shared.config, target.feature, skill, &target.arguments, effect, run.task());
-    let Some(policy) = policy else { return ReadOnce::Call(None) };
+    let Some(mut policy) = policy else { return ReadOnce::Call(None) };
     // What is kept of a tool is no more to be had than the tool.
     if let Some(why) = shared.catalog().and_then(|catalog| catalog.withheld(skill)) {
         return ReadOnce::Done(Outcome::Failed(why.fault(&shared.config.name, skill)));
@@ -55,8 +55,12 @@ pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run
                     } => landed,
                 };
                 match landed {
-                    Some(result) => (result, Duration::ZERO),
-                    None => continue,
+                    Landed::Result(result) => (result, Duration::ZERO),
+                    Landed::Lost => continue,
+                    Landed::Private => {
+                        policy = policy.apart();
+                        continue;
+                    }
                 }
             }
         };

@@ -165,17 +165,3 @@ pub(crate) trait MessageSink: fmt::Debug + Send + Sync {
     /// Lets the server know that nothing more will come.
     async fn close(&self);
 }
-
-/// What stands between the reason of an end and the server's last words.
-const LAST_WORDS: &str = ". Its last words:";
-
-/// A reason for an end, and below it what the server said at last.
-pub(crate) fn with_last_words(why: &str, words: &str) -> String {
-    if words.is_empty() { why.to_owned() } else { format!("{why}{LAST_WORDS}\n{words}") }
-}
-
-/// The first line of such a reason: for those who are nobody to the server.
-pub(crate) fn headline(why: &str) -> &str {
-    let line = why.lines().next().unwrap_or_default();
-    line.strip_suffix(LAST_WORDS).unwrap_or(line)
-}

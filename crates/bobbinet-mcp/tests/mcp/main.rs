@@ -6,6 +6,7 @@ mod apart;
 mod authority;
 mod bad_http;
 mod by_address;
+mod caching;
 mod calls;
 mod contract;
 mod conversation;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use bobbinet_core::{ContextId, Task};
-use bobbinet_engine::{Handle, NewTask};
-use bobbinet_mcp::{McpConfig, SessionScope, WriteSharing};
+use bobbinet_engine::{Agent, Handle, NewTask};
+use bobbinet_mcp::{McpConfig, SessionScope, StartPolicy, WriteSharing};
 
 use crate::lab::{self, Lab, caller_named, limits, name_of, say, settled, until, view};
 
@@ -142,6 +142,27 @@ async fn sessions_have_a_bound_and_the_one_that_was_idle_for_longest_makes_room(
     for call in &waiting {
         settled(call).await;
     }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_on_demand_is_started_by_its_first_call_and_ended_when_nobody_calls_it() {
+    let on_demand = |config: &mut McpConfig| {
+        config.start = StartPolicy::OnDemand;
+        config.limits.session_idle_ms = 600;
+    };
+    // The first time it has to be asked what there is.
+    let lab = Lab::with(&["good"], limits(), on_demand).await.ready().await;
+    let notes = lab.notes("good");
+    until("it is ended when nobody has called it", || servers(&notes) == 0).await;
+    let lab = lab.restart(on_demand).await;
+    assert!(lab.agents["good"].ready().is_ok() && lab.agents["good"].takes_calls());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(servers(&notes), 0, "nobody has called it");
+    assert_eq!(view(&lab.send("good", say("echo text=hello")).await), "completed: hello");
+    assert_eq!(servers(&notes), 1);
+    until("it is ended when nobody calls it any more", || servers(&notes) == 0).await;
+    assert_eq!(view(&lab.send("good", say("echo text=again")).await), "completed: again");
     lab.close().await;
 }
 

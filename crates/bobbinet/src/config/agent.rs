@@ -10,7 +10,7 @@ use std::{
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
     CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra, Sampling,
-    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, WriteSharing,
+    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -46,6 +46,7 @@ pub(crate) const AGENT_KEYS: [&str; 20] = [
     "isolation",
     "rlimits",
     "pin",
+    "start",
     "roots",
     "sampling",
     "mesh",
@@ -123,6 +124,8 @@ pub(crate) struct AgentConfig {
     pub(crate) cache: CacheConfig,
     /// What becomes of a tool of which its server says something else than when it was first seen.
     pub(crate) pin: PinPolicy,
+    /// When its server is started.
+    pub(crate) start: StartPolicy,
     /// The folders and files that it is told to work with.
     pub(crate) roots: Vec<PathBuf>,
     /// Who says what it wants a language model to say.
@@ -210,9 +213,10 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, cache, era, isolation, rlimits, pin, roots, sampling, timeouts, limits, .. } = self;
+        let Self { slots, cache, era, isolation, rlimits, pin, start, roots, sampling, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
-        let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
+        // Whoever names those that ask says of all others that they do not.
+        let is_silent = self.interactive.is_some() || card.interactive == Some(false);
         let server = match server {
             ServerConfig::Command(CommandConfig { words, env, cwd }) => {
                 let mut words = words.into_iter();
@@ -255,6 +259,7 @@ impl AgentConfig {
             cache,
             era,
             pin,
+            start,
             roots,
             sampling: sampling.and_then(|it| it.agent().cloned()).map(|agent| Sampling { agent }),
             effects: all_effects,
@@ -470,6 +475,8 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.cache = fields.get("cache").map(|node| server_bounds::cache(reader, node)).unwrap_or_default();
     let pin = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.pin = fields.get("pin").and_then(|node| reader.parsed(node, "pin", pin)).unwrap_or_default();
+    let start = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
+    config.start = fields.get("start").and_then(|node| reader.parsed(node, "start", start)).unwrap_or_default();
     if let Some(node) = fields.get("roots") {
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
@@ -563,9 +570,9 @@ mod tests {
         let asks = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         assert_eq!(of(None, ""), (false, asks(&[]), false), "nothing is known");
         assert_eq!(of(Some(&[]), ""), (true, asks(&[]), false), "none asks");
-        assert_eq!(of(Some(&["t"]), ""), (false, asks(&["t"]), false));
+        assert_eq!(of(Some(&["t"]), ""), (true, asks(&["t"]), false), "the others do not");
         assert_eq!(of(None, "filesystem"), (true, asks(&[]), true));
-        assert_eq!(of(Some(&["t"]), "filesystem"), (false, asks(&["t"]), true));
+        assert_eq!(of(Some(&["t"]), "filesystem"), (true, asks(&["t"]), true));
         assert_eq!(of(None, "everything"), (false, asks(&["trigger-elicitation-request"]), true));
         let config = AgentConfig { stateless: Some(false), card: cards::shipped("memory"), ..AgentConfig::default() };
         assert!(!config.into_mcp("a").stateless);
