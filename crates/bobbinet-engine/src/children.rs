@@ -381,7 +381,7 @@ impl Rest {
 }
 
 /// For whom a run begins tasks: whoever asked for its own.
-pub(crate) fn caller_of(task: &Task) -> Caller {
+fn caller_of(task: &Task) -> Caller {
     task.caller.as_deref().cloned().unwrap_or_else(|| Caller::new(task.owner.clone(), task.tenant.clone()))
 }
 
