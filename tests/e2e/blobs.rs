@@ -156,10 +156,23 @@ async fn eight_megabytes_through_a_published_server_arrive_whole() {
     // Over a restart, and not any more once a byte has flipped.
     running.kill();
     let running = node(folder.path(), &json!({}));
-    let port = |url: &str| url.split('/').nth(2).unwrap().to_owned();
-    let url = url.replace(&port(url), &port(&running.url));
+    // The node has another port now. A task that is read has the URL that works, and the one of before is known too.
     let agent = running.agent("files");
+    let again = agent.call(&http, "GetTask", &json!({"id": task["id"]})).await.unwrap();
+    let (old, url) = (url, reference(&again)["url"].as_str().unwrap().to_owned());
+    assert!(url != old && url.starts_with(&running.url), "{url}");
+    assert!(parts(&again)[0]["text"].as_str().unwrap().contains(&url), "{again}");
     assert!(fetch(&http, &agent, &url, None).await.text().await.unwrap() == whole);
+    let door = format!("{}/mcp", running.url);
+    let minted =
+        bobbinet(folder.path()).args(["token", "mint", "--data-dir", "data", "--audience", &door]).output().unwrap();
+    let host = Agent { url: door, token: String::from_utf8(minted.stdout).unwrap().trim().to_owned() };
+    let read = asked(&http, &host, "resources/read", old, &json!({"uri": old})).await;
+    assert!(read["result"]["contents"][0]["text"] == whole.as_str(), "by the address of before");
+    let copy = folder.path().join("docs/copy.txt");
+    let copied = call(&http, &agent, "write_file", json!({"path": copy}), &[old]).await;
+    assert_eq!(copied["status"]["state"], "TASK_STATE_COMPLETED", "{copied}");
+    assert!(fs::read_to_string(copy).unwrap() == whole);
     let content = contents(folder.path()).into_iter().find(|path| path.ends_with(hash)).unwrap();
     let mut damaged = fs::read(&content).unwrap();
     damaged[3 << 20] ^= 1;
@@ -169,7 +182,14 @@ async fn eight_megabytes_through_a_published_server_arrive_whole() {
     assert!(answer.text().await.unwrap().contains("CORRUPT"));
     assert_eq!(fetch(&http, &agent, &url, Some("bytes=0-4")).await.text().await.unwrap(), "line ");
     assert!(fetch(&http, &agent, &url, None).await.bytes().await.is_err(), "the answer is cut before what is damaged");
+    let log = log_of(folder.path());
+    assert!(log.lines().any(|line| line.contains("a blob is damaged") && line.contains(hash)), "{log}");
     running.stop();
+    let checked = bobbinet(folder.path()).args(["store", "check", "--data-dir", "data"]).output().unwrap();
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.status.code(), Some(65), "{told}");
+    let holder = format!("task/{}", task["id"].as_str().unwrap());
+    assert!(told.contains(&holder) && told.contains(hash) && told.contains("its pieces 3 "), "{told}");
 }
 
 #[tokio::test]
@@ -204,7 +224,8 @@ async fn an_upload_becomes_a_tools_argument() {
     };
     let id = url.rsplit('/').next().unwrap();
     refused(&url.replace(id, "01939f3c-7d2e-7000-8000-000000000001"), "upload-not-found").await;
-    refused(&format!("http://127.0.0.1:9/agents/files/blobs/{id}"), "foreign-url").await;
+    let unknown = "01939f3c-7d2e-7000-8000-000000000001";
+    refused(&format!("http://127.0.0.1:9/agents/files/blobs/{unknown}"), "foreign-url").await;
     let binary: Value = post(Bytes::from_static(&[0xff, 0xfe])).send().await.unwrap().json().await.unwrap();
     refused(binary["url"].as_str().unwrap(), "upload-not-text").await;
     assert!(!folder.path().join("docs/no.txt").exists());
@@ -270,6 +291,7 @@ async fn what_is_large_goes_up_and_down_in_constant_memory() {
     }
     assert_eq!((length, told["sha256"].as_str().unwrap()), (pieces << 20, &*hex::encode(hash.finalize())));
     let grown = memory_kb(running.pid()).saturating_sub(before);
+    println!("{pieces} MiB up and down: the node has grown by {grown} kB, to {} kB", memory_kb(running.pid()));
     assert!(grown < 32 << 10, "the node has grown by {grown} kB");
     running.stop();
 }

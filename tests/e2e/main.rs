@@ -21,6 +21,7 @@ mod hostile;
 mod interop;
 mod mcp_conformance;
 mod mcp_hosts;
+mod mcp_sessions;
 mod mcp_tasks;
 mod model;
 mod node;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::node::{Node, bobbinet, repository, tools};
 
-/// A node around three servers and one that cannot start, which keeps nobody from the others.
+/// A node around some servers and one that cannot start, which keeps nobody from the others.
 struct Mesh {
     folder: tempfile::TempDir,
     node: Node,
@@ -33,6 +33,10 @@ impl Mesh {
                 // What is canceled goes on over there, and would keep a question of the same server waiting.
                 "long": {"mcp": {"command": command("mcp-server-everything"), "args": ["stdio"]}},
                 "files": {"mcp": {"command": command("mcp-server-filesystem"), "args": ["docs"]}},
+                "rows": {
+                    "mcp": {"command": "python3", "args": [repository("tests/python/rows.py")]},
+                    "limits": {"result_inline_max": 64 << 10},
+                },
                 "gone": {"mcp": {"command": "sh", "args": ["-c", "exit 1"]}},
             },
         });
@@ -93,6 +97,9 @@ fn check(said: &Value) {
     assert_eq!(links, 2, "{}", said["links"]);
     assert_eq!(said["wrong"]["error"], true);
     assert_eq!(said["read"]["texts"][0], "written down");
+    // It has gone by reference, and is whole all the same for an SDK that checks what a tool has promised.
+    assert_eq!((&said["rows"]["count"], &said["rows"]["error"]), (&json!(300), &json!(false)), "{}", said["rows"]);
+    assert!(said["rows"]["kinds"].as_array().unwrap().contains(&json!("resource_link")), "{}", said["rows"]);
     assert!(said["agents"]["texts"][0].as_str().unwrap().contains("everything"));
     assert_eq!(said["long"]["error"], false, "{}", said["long"]);
     let progress: Vec<f64> = said["progress"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();

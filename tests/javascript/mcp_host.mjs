@@ -84,6 +84,12 @@ async function cancel() {
   }
 }
 
+// A large result of a tool that has promised a structure, which this SDK looks for.
+async function rows() {
+  const { structured, error, kinds } = await call('rows__rows', {})
+  return { count: structured?.rows?.length ?? 0, error, kinds }
+}
+
 const said = {
   tools: (await client.listTools()).tools.map(tool => tool.name).sort(),
   sum: await call('everything__get-sum', { a: 2, b: 3 }),
@@ -93,6 +99,7 @@ const said = {
   wrong: await call('everything__get-sum', { a: 'x' }),
   long: await call(`everything__${OPERATION}`, { duration: 1, steps: 4 }, { onprogress: progress => told.push(progress.progress) }),
   read: await call('files__read_text_file', { path: 'a.txt' }),
+  rows: await rows(),
   agents: await call('mesh_agents', {}),
   asks: await call('everything__trigger-elicitation-request', {}),
   progress: told,

@@ -56,6 +56,12 @@ async def main(mode, transport, *rest):
             await call("mesh_agents", {})
             return "canceled" if heard and scope.cancelled_caught else "it ended"
 
+        async def rows():
+            """A large result of a tool that has promised a structure, which this SDK looks for."""
+            result = await call("rows__rows", {})
+            count = len((result["structured"] or {}).get("rows", []))
+            return {"count": count, "error": result["error"], "kinds": result["kinds"]}
+
         arguments = {"duration": 1, "steps": 4}
         said = {
             "tools": sorted(tools),
@@ -66,6 +72,7 @@ async def main(mode, transport, *rest):
             "wrong": await call("everything__get-sum", {"a": "x"}),
             "long": await call("everything__trigger-long-running-operation", arguments, progress_callback=progress),
             "read": await call("files__read_text_file", {"path": "a.txt"}),
+            "rows": await rows(),
             "agents": await call("mesh_agents", {}),
             "asks": await call("everything__trigger-elicitation-request", {}),
             "progress": told,

@@ -23,6 +23,14 @@ pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
         Err(Fault::new("denied", format!("{} may not listen to events", caller.principal)))
     }
 
+    /// Whether this caller may read its tasks of this agent, and what they refer to. Who does not say so lets nobody.
+    ///
+    /// # Errors
+    /// Why not.
+    fn allows_get(&self, caller: &Caller, agent: &AgentName) -> Result<(), Fault> {
+        Err(Fault::new("denied", format!("{} may not read tasks of {agent}", caller.principal)))
+    }
+
     /// Whether this caller may have this called. Nothing of it has been kept.
     ///
     /// # Errors
@@ -49,6 +57,10 @@ impl Authorizer for AllowAll {
     }
 
     fn allows_listen(&self, _: &Caller) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn allows_get(&self, _: &Caller, _: &AgentName) -> Result<(), Fault> {
         Ok(())
     }
 

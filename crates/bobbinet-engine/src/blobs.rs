@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bobbinet_core::{AgentName, Principal, StreamId, TaskId, Tenant, Timestamp};
+use bobbinet_core::{AgentName, Content, Message, Principal, StreamId, TaskId, Tenant, Timestamp};
 use bobbinet_store::{
     Store, StoreError,
     blobs::{BlobError, BlobHash, BlobOwner, Blobs, Holding},
@@ -22,8 +22,15 @@ pub trait BlobUrls: fmt::Debug + Send + Sync + 'static {
     /// The URL of a blob.
     fn url(&self, agent: &AgentName, place: &BlobPlace) -> String;
 
-    /// Which blob of this node is at a URL, if one may be.
+    /// Which blob of this node a URL of this form names, if one may be. It may begin with an address that the node had before, or with one
+    /// that the node does not know of itself.
     fn place(&self, url: &str) -> Option<BlobPlace>;
+
+    /// Whether a URL begins with an address that the node has now.
+    fn is_here(&self, url: &str) -> bool;
+
+    /// The same URL at the node's present address, of one that names a blob.
+    fn moved(&self, url: &str) -> Option<String>;
 }
 
 /// What a blob is found by.
@@ -76,10 +83,38 @@ impl BlobPlace {
     }
 }
 
+/// Who holds a blob, for people: `task/ID`, or the upload at an agent.
+pub fn blob_holder(holder: &StreamId) -> String {
+    let upload = holder.as_bytes().strip_prefix(b"u").and_then(|rest| rest.split_first_chunk::<16>());
+    match upload.and_then(|(id, agent)| Some((Uuid::from_bytes(*id), std::str::from_utf8(agent).ok()?))) {
+        Some((id, agent)) => format!("upload/{agent}/{id}"),
+        None => holder.to_string(),
+    }
+}
+
 impl TaskBlobs {
+    /// Whether a message names what a task refers to: its caller is asked about when that is read.
+    pub(crate) fn is_named_in(&self, message: &Message) -> bool {
+        message.parts.iter().any(|part| match &part.content {
+            Content::Url(url) => matches!(self.urls.place(url), Some(BlobPlace::Task(..))),
+            Content::Text(_) | Content::Raw(_) | Content::Data(_) => false,
+        })
+    }
+
     /// These, at these URLs.
     pub fn new(blobs: Arc<Blobs>, urls: Arc<dyn BlobUrls>) -> Self {
         Self { blobs, urls }
+    }
+
+    /// The URL of a task's blob at the node's present address, if this is one at another.
+    pub(crate) fn moved(&self, url: &str) -> Option<String> {
+        let place = self.urls.place(url)?;
+        let is_held = match &place {
+            BlobPlace::Task(..) => self.at(&place).is_ok(),
+            // What a caller has said stays as it was said, and is found all the same.
+            BlobPlace::Upload(..) => false,
+        };
+        if is_held { self.urls.moved(url).filter(|moved| moved != url) } else { None }
     }
 
     /// What is at a place.
@@ -145,6 +180,14 @@ mod tests {
         fn place(&self, _: &str) -> Option<BlobPlace> {
             None
         }
+
+        fn is_here(&self, _: &str) -> bool {
+            false
+        }
+
+        fn moved(&self, _: &str) -> Option<String> {
+            None
+        }
     }
 
     fn task(number: u128) -> StreamId {
@@ -177,6 +220,7 @@ mod tests {
             filename: None,
             made: Timestamp::from_millis(0),
             expires,
+            is_quarantined: false,
         };
         let upload = BlobPlace::Upload(AgentName::parse("a").unwrap(), UploadId::new(Uuid::from_u128(3))).holder();
         let end = Timestamp::from_millis(0).after(UNKEPT_GRACE * 2);

@@ -21,6 +21,8 @@ pub struct OpenBlob {
     pub length: u64,
     /// What it is.
     pub kind: BlobKind,
+    /// Whether it is for its owner to look at and nothing else: a result that is not as its tool has promised.
+    pub is_quarantined: bool,
     /// Reads it.
     pub reader: BlobReader,
 }
@@ -62,7 +64,10 @@ pub enum BlobFault {
 impl Engine {
     /// What this URL leads to, if it is one of this node's blobs or uploads. Says nothing of whose it is.
     pub fn blob_place(&self, url: &str) -> Option<BlobPlace> {
-        self.inner.blobs.as_ref()?.urls.place(url)
+        let blobs = self.inner.blobs.as_ref()?;
+        let place = blobs.urls.place(url)?;
+        // What looks like one and is at an address that is not known here may be somebody else's.
+        (blobs.urls.is_here(url) || blobs.at(&place).is_ok()).then_some(place)
     }
 
     /// A blob that a task refers to, for whoever may read the task.
@@ -95,7 +100,7 @@ impl Engine {
         let expires = Some(made.after(blobs.blobs.limits().upload_life()));
         let owner = account(&caller.tenant, &caller.principal);
         let writer = blobs.blobs.begin(owner.clone()).await?;
-        let label = BlobLabel { owner, media_type, filename, made, expires };
+        let label = BlobLabel { owner, media_type, filename, made, expires, is_quarantined: false };
         Ok(Upload { blobs, writer, id: UploadId::new(self.env().uuid()), agent: agent.clone(), label })
     }
 
@@ -167,5 +172,5 @@ impl Upload {
 async fn open(blobs: &TaskBlobs, held: Arc<Holding>) -> Result<OpenBlob, BlobFault> {
     let reader = blobs.blobs.read(&held).await?;
     let kind = BlobKind { media_type: held.label.media_type.clone(), filename: held.label.filename.clone() };
-    Ok(OpenBlob { hash: held.hash, length: held.length, kind, reader })
+    Ok(OpenBlob { hash: held.hash, length: held.length, kind, is_quarantined: held.label.is_quarantined, reader })
 }

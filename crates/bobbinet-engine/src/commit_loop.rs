@@ -16,12 +16,13 @@ use std::{
 };
 
 use bobbinet_core::{Limits, StreamId, Timestamp};
-use bobbinet_store::{Commit, CommitError, Loaded, Page, Store, Version};
+use bobbinet_store::{Commit, CommitError, Loaded, Page, Record, Store, Version};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, warn};
 
 use crate::{
-    Aggregate, EngineError, Env, PublicEvent,
+    Aggregate, EngineError, Env, PublicEvent, blob_links,
+    blobs::TaskBlobs,
     cache::{Cache, Place},
     live::{Batch, Live, Queued},
     record::{self, RecordedEvent},
@@ -56,6 +57,8 @@ pub(crate) struct AggregateStreams<A: Aggregate> {
     is_shared: bool,
     /// Those that catch up with what another process has written.
     catching_up: Semaphore,
+    /// What the URLs in its log lead to, if this node keeps such.
+    blobs: Option<TaskBlobs>,
 }
 
 /// What a kind does around its commits.
@@ -129,7 +132,33 @@ impl<A: Aggregate> AggregateStreams<A> {
             cache: Cache::new(limits),
             cold_reads: Semaphore::new(COLD_READS_MAX),
             catching_up: Semaphore::new(COLD_READS_MAX),
+            blobs: None,
         }
+    }
+
+    /// The same, whose log names what is beside it.
+    pub(crate) fn with_blobs(self, blobs: Option<TaskBlobs>) -> Self {
+        Self { blobs, ..self }
+    }
+
+    /// An event as it was kept, with the URLs in it as they are now.
+    pub(crate) fn decode(&self, record: &Record) -> Result<RecordedEvent<A::Event>, EngineError> {
+        match &self.blobs {
+            Some(blobs) => record::decode_as(record, |text| blob_links::at_present(blobs, text)),
+            None => record::decode(record),
+        }
+    }
+
+    /// An aggregate, from its whole log.
+    pub(crate) fn fold(&self, id: &A::Id, loaded: &Loaded) -> Result<Arc<A>, EngineError> {
+        fold_recorded(id, &self.decode_all(id, loaded)?)
+    }
+
+    fn decode_all(&self, id: &A::Id, loaded: &Loaded) -> Result<Vec<RecordedEvent<A::Event>>, EngineError> {
+        if loaded.trimmed > Version::ZERO && !A::CAN_BE_TRIMMED {
+            return Err(EngineError::Corrupt(format!("the beginning of {id} was trimmed away")));
+        }
+        loaded.records.iter().map(|record| self.decode(record)).collect()
     }
 
     /// Drops one from the store and from memory.
@@ -272,7 +301,7 @@ impl<A: Aggregate> AggregateStreams<A> {
         let mut newer = A::clone(&known);
         let mut events = Vec::new();
         for record in &records {
-            let kept = record::decode::<A::Event>(record)?;
+            let kept = self.decode(record)?;
             newer.apply(kept.at, &kept.event);
             events.extend(PublicEvent::of(kept));
         }
@@ -286,7 +315,7 @@ impl<A: Aggregate> AggregateStreams<A> {
     /// One and its newest public events, from the store.
     pub(crate) async fn read(&self, id: &A::Id) -> Result<Option<(Arc<A>, Recent<A>)>, EngineError> {
         let Some(loaded) = self.store.load(&A::stream(id)).await? else { return Ok(None) };
-        let kept = decode::<A>(id, &loaded)?;
+        let kept = self.decode_all(id, &loaded)?;
         let state = fold_recorded(id, &kept)?;
         Ok(Some((state, kept.into_iter().filter_map(PublicEvent::of).collect())))
     }
@@ -521,18 +550,6 @@ fn answer<A: Aggregate>(batch: VecDeque<Queued<A>>, answers: &[Result<(), Engine
         // Whoever does not wait any more has been dropped.
         let _ = waiting.send(answer);
     }
-}
-
-/// An aggregate, from its whole log.
-pub(crate) fn fold<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Arc<A>, EngineError> {
-    fold_recorded(id, &decode::<A>(id, loaded)?)
-}
-
-fn decode<A: Aggregate>(id: &A::Id, loaded: &Loaded) -> Result<Vec<RecordedEvent<A::Event>>, EngineError> {
-    if loaded.trimmed > Version::ZERO && !A::CAN_BE_TRIMMED {
-        return Err(EngineError::Corrupt(format!("the beginning of {id} was trimmed away")));
-    }
-    loaded.records.iter().map(record::decode).collect()
 }
 
 fn fold_recorded<A: Aggregate>(id: &A::Id, kept: &[RecordedEvent<A::Event>]) -> Result<Arc<A>, EngineError> {

@@ -58,7 +58,7 @@ impl Engine {
         let inner = Arc::new(EngineInner {
             unserved: unserved::agents(&census, &agents),
             processes: Processes::new(&store, &env, &limits, &lifecycle),
-            tasks: Arc::new(AggregateStreams::new(store.clone(), env.clone(), &limits)),
+            tasks: Arc::new(AggregateStreams::new(store.clone(), env.clone(), &limits).with_blobs(blobs.clone())),
             kinds: Kinds::new(&store, &env, &limits, &lifecycle),
             damage: DamageLog::default(),
             uncertain: UncertainClaims::default(),

@@ -9,7 +9,6 @@ use crate::{
     Aggregate, EngineError, PublicEvent,
     commit_loop::AggregateStreams,
     live::{After, Live},
-    record,
 };
 
 /// How many records a follower that is behind reads at a time, as long as they are small.
@@ -148,7 +147,7 @@ impl<A: Aggregate> Follower<A> {
                         self.page = PAGE_MIN;
                         break;
                     }
-                    let kept = record::decode::<A::Event>(record)?;
+                    let kept = self.streams.decode(record)?;
                     if kept.generation.is_some_and(|generation| generation > known) {
                         break;
                     }

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use bobbinet_core::{AgentName, Caller, Generation, Task, TaskId};
 use bobbinet_store::{Page, Version};
 
-use crate::{Engine, EngineError, RecordedEvent, record};
+use crate::{Engine, EngineError, RecordedEvent};
 
 /// How many records are read at a time.
 const PAGE: usize = 256;
@@ -81,7 +81,7 @@ impl Engine {
                 Page::Records(records) => {
                     for record in &records {
                         read = read.plus(1);
-                        if read.0 > end || look(read.0, record::decode(record)?).is_break() {
+                        if read.0 > end || look(read.0, self.inner.tasks.decode(record)?).is_break() {
                             return Ok(());
                         }
                     }

@@ -1,6 +1,6 @@
 //! How an event is written in a record, and read back.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 use bobbinet_core::{Event, Generation, Timestamp};
 use bobbinet_store::Record;
@@ -66,6 +66,14 @@ pub fn encode<'a, E: Serialize + 'a>(
 /// # Errors
 /// [`EngineError::Corrupt`] for a newer format and for a body that is none of ours.
 pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<RecordedEvent<E>, EngineError> {
+    decode_as(record, Cow::Borrowed)
+}
+
+/// The same, of the text that somebody makes of what was kept.
+pub(crate) fn decode_as<'a, E: DeserializeOwned>(
+    record: &'a Record,
+    read: impl FnOnce(&'a str) -> Cow<'a, str>,
+) -> Result<RecordedEvent<E>, EngineError> {
     if record.format > FORMAT {
         return Err(EngineError::Corrupt(format!(
             "a record has format {}, this version reads up to {FORMAT}: run a newer bobbinet on this data",
@@ -75,6 +83,6 @@ pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<RecordedEvent<E>, 
     let corrupt = |error: &dyn Display| EngineError::Corrupt(format!("a record cannot be read: {error}"));
     // That it is text is looked at once, not again for each of its words.
     let text = std::str::from_utf8(&record.body).map_err(|error| corrupt(&error))?;
-    let read: Read<E> = serde_json::from_str(text).map_err(|error| corrupt(&error))?;
+    let read: Read<E> = serde_json::from_str(&read(text)).map_err(|error| corrupt(&error))?;
     Ok(RecordedEvent { at: read.at, generation: read.g, event: read.event })
 }

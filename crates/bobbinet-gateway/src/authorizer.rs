@@ -38,6 +38,10 @@ impl Authorizer for PolicyAuthorizer {
         self.ask(caller, Action::Publish(event))
     }
 
+    fn allows_get(&self, caller: &Caller, agent: &AgentName) -> Result<(), Fault> {
+        self.ask(caller, Action::Get(agent))
+    }
+
     fn allows_listen(&self, caller: &Caller) -> Result<(), Fault> {
         self.ask(caller, Action::Listen)
     }

@@ -401,6 +401,15 @@ impl Gateway {
         Ok(Arc::new(description))
     }
 
+    /// Whether this caller may have this called, where it is no task: an edge asks before it has an agent do something by itself.
+    ///
+    /// # Errors
+    /// If he may not.
+    pub fn may_call(&self, context: &RequestContext<'_>, call: &Call) -> Result<(), GatewayError> {
+        self.enter(context, Action::Send(context.agent), Denial::Told)?;
+        self.allow(context, Action::Call(context.agent, call), Denial::Told)
+    }
+
     /// What no operation of A2A tells of a task: its calls and its log. For the node's owner alone.
     ///
     /// # Errors
@@ -423,11 +432,17 @@ impl Gateway {
         tree::read(&self.engine, context.caller, context.agent, task).await
     }
 
-    async fn owners_task(&self, context: &RequestContext<'_>, id: &str) -> Result<Arc<Task>, GatewayError> {
+    /// Whether what is asked of an agent is for the node's owner to ask.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotFound`] for anybody else.
+    pub fn owners_agent(&self, context: &RequestContext<'_>) -> Result<(), GatewayError> {
         self.allow(context, Action::Get(context.agent), Denial::NotFound)?;
-        if !context.caller.is_node_owner {
-            return Err(GatewayError::NotFound);
-        }
+        if context.caller.is_node_owner { Ok(()) } else { Err(GatewayError::NotFound) }
+    }
+
+    async fn owners_task(&self, context: &RequestContext<'_>, id: &str) -> Result<Arc<Task>, GatewayError> {
+        self.owners_agent(context)?;
         Ok(self.engine.get(context.caller, context.agent, &task_id(id)?).await?)
     }
 

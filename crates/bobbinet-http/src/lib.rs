@@ -17,8 +17,8 @@ pub use client::{Client, ClientError, ClientOptions, Credentials, SendOptions, T
 pub use courier::HttpCourier;
 pub use limits::HttpLimits;
 pub use server::{
-    CALLBACK_PATH, CLIENT_PATH, HttpBlobUrls, Logins, Mount, OtherBinding, Server, ServerSetup, SetupError, Tls,
-    TlsFault, TlsFiles, serve,
+    AgentLogin, CALLBACK_PATH, CLIENT_PATH, HttpBlobUrls, Logins, Mount, OtherBinding, Server, ServerSetup, SetupError,
+    Tls, TlsFault, TlsFiles, serve,
 };
 
 /// Stands as `true` in the metadata of a task that a stream sends although it was asked to go on after an event: the event's id

@@ -15,6 +15,7 @@ pub(crate) async fn whole(
 ) -> Result<(BlobKind, Vec<u8>), RpcError> {
     let nothing = || reading::no_resource(url, revision);
     let OpenBlob { kind, reader, length, .. } = match found {
+        Ok(found) if found.is_quarantined => return Err(quarantined()),
         Ok(found) => found,
         Err(BlobRefusal::Gateway(GatewayError::NotFound) | BlobRefusal::Blob(BlobError::NotFound)) => {
             return Err(nothing());
@@ -33,11 +34,20 @@ pub(crate) async fn whole(
             );
             RpcError::invalid_params(&text)
         }
-        BlobError::NotFound | BlobError::Full { .. } | BlobError::Corrupt(_) | BlobError::Unavailable(_) => {
-            unreadable(&error)
-        }
+        BlobError::NotFound
+        | BlobError::Full { .. }
+        | BlobError::Corrupt(_)
+        | BlobError::Quarantined
+        | BlobError::Unavailable(_) => unreadable(&error),
     })?;
     Ok((kind, bytes))
+}
+
+/// A result that is not as its tool has promised is for a person to look at, and no content for a model.
+fn quarantined() -> RpcError {
+    let text = "this is a result that is not as its tool has promised: it is kept for the owner of its task, who fetches it from \
+                its URL, and is not given as a resource";
+    RpcError::invalid_params(text)
 }
 
 fn unreadable(error: &BlobError) -> RpcError {

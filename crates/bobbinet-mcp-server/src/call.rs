@@ -29,6 +29,7 @@ use crate::{
     rpc::{self, RpcError},
     server_error::ServerError,
     sessions::Session,
+    structure,
     tasks::{self, state_of},
     tools,
 };
@@ -100,7 +101,12 @@ impl From<RpcError> for Over {
 
 impl Call {
     /// Carries it out, until there is a result, or a question that the client has to answer first.
-    pub(crate) async fn run(self, work: Work, permit: AdmissionPermit) -> Result<Done, RpcError> {
+    pub(crate) async fn run(mut self, work: Work, permit: AdmissionPermit) -> Result<Done, RpcError> {
+        if let (Shape::Payload, Work::Wait { task }) = (&self.shape, &work) {
+            // What the call that has begun a task wants to hear of it holds for all of its life.
+            let begun = self.get(task).await.ok().and_then(|task| tasks::progress_token(&task));
+            self.progress = begun.or(self.progress);
+        }
         match self.carry_out(work, permit).await {
             Ok(_) if self.canceled.is_cancelled() => Ok(Done::Unheard),
             Ok(done) => Ok(done),
@@ -119,7 +125,11 @@ impl Call {
                 });
             }
             Work::Create { parts, context } => {
-                return match self.submit(self.begins(parts, context), permit).await? {
+                let mut params = self.begins(parts, context);
+                if let Some(token) = &self.progress {
+                    params.message.metadata = noted(params.message.metadata, tasks::PROGRESS_KEY, token.clone());
+                }
+                return match self.submit(params, permit).await? {
                     Answer::Task(task) => Ok(self.created(&task)),
                     Answer::Message(_) => Err(RpcError::invalid_request("it answers at once, and has no task").into()),
                 };
@@ -149,7 +159,7 @@ impl Call {
             let (Some(session), Some(elicitation)) = (&self.session, tasks::elicitation(task, self.client)) else {
                 return Ok(self.result(task).await?);
             };
-            let parts = match self.ask(session, &elicitation).await? {
+            let parts = match self.ask(session, &elicitation, &task.id).await? {
                 Answered::Tell(parts) => parts,
                 Answered::Refused => {
                     let task = self.cancel(&task.id).await?;
@@ -164,15 +174,15 @@ impl Call {
 
     async fn result(&self, task: &Task) -> Result<Done, RpcError> {
         let revision = self.client.revision;
+        let result = async |is_strict| structure::result(&self.door, &self.caller, task, revision, is_strict).await;
         match &self.shape {
             Shape::Tool => match ServerError::of(task).and_then(|error| error.missing_capability(self.client)) {
                 Some(error) => Err(error),
-                None => Ok(Done::Result(CallResult::of(task, revision, self.is_strict))),
+                None => Ok(Done::Result(result(self.is_strict).await)),
             },
             Shape::Payload => {
-                let mut result = CallResult::of(task, revision, self.is_strict);
-                let related = Object::default().with("taskId", &task.id.to_string());
-                result.meta = result.meta.with(tasks::RELATED_KEY, &related);
+                let mut result = result(tools::is_strict(self.door.server.gateway(), task, revision)).await;
+                result.meta = result.meta.with(tasks::RELATED_KEY, &tasks::named(&task.id));
                 Ok(Done::Result(result))
             }
             shape @ (Shape::Resource { .. } | Shape::Prompt) => {
@@ -358,6 +368,10 @@ impl Call {
                     if let (Some(token), Event::Progressed { message, metadata }) = (&self.progress, &told.event)
                         && let Some(params) = progress.next(token, message.as_deref(), metadata.as_ref())
                     {
+                        let params = match self.shape {
+                            Shape::Payload => params.with_owned("_meta".to_owned(), tasks::relation(&id)),
+                            Shape::Tool | Shape::Resource { .. } | Shape::Prompt => params,
+                        };
                         self.say(rpc::notification("notifications/progress", &params)).await?;
                     }
                 }
@@ -391,9 +405,13 @@ impl Call {
     }
 
     /// Asks the client, on the stream of its request.
-    async fn ask(&self, session: &Arc<Session>, elicitation: &Elicitation) -> Result<Answered, Over> {
+    async fn ask(&self, session: &Arc<Session>, elicitation: &Elicitation, task: &TaskId) -> Result<Answered, Over> {
         let mut asked = session.ask();
-        self.say(rpc::request(&asked.id, "elicitation/create", &elicitation.params)).await?;
+        let params = match self.shape {
+            Shape::Payload => tasks::related(&elicitation.params, task),
+            Shape::Tool | Shape::Resource { .. } | Shape::Prompt => elicitation.params.clone(),
+        };
+        self.say(rpc::request(&asked.id, "elicitation/create", &params)).await?;
         tokio::select! {
             biased;
             answer = asked.answered() => Ok(answer.map_or(Answered::Unclear, |answer| elicitation.read(&answer))),
@@ -450,4 +468,11 @@ pub(crate) fn says(skill: Option<&SkillId>, task: Option<String>, parts: Vec<Par
     };
     let configuration = Configuration { history_length: Some(0), ..Configuration::default() };
     SendParams { message, context: None, task, configuration, metadata: None, tenant: None }
+}
+
+/// The metadata of a message with one more entry.
+pub(crate) fn noted(metadata: Option<Json>, key: &str, value: Json) -> Option<Json> {
+    let mut fields: BTreeMap<String, Json> = metadata.and_then(|fields| fields.read().ok()).unwrap_or_default();
+    fields.insert(key.to_owned(), value);
+    Some(Json::of(&fields))
 }

@@ -103,6 +103,14 @@ pub(crate) fn is_unmarked_data(part: &Part) -> bool {
     part.as_data().is_some() && !is_foreign(part) && Notes::of(part).get("role").is_none()
 }
 
+/// Where the structured result is, if that is what has gone by reference with this part.
+pub(crate) fn structured_reference(part: &Part) -> Option<&str> {
+    match &part.content {
+        Content::Url(url) => (Notes::of(part).text("role").as_deref() == Some("structured")).then_some(&**url),
+        Content::Text(_) | Content::Raw(_) | Content::Data(_) => None,
+    }
+}
+
 /// Whether it tells of what has gone by reference.
 pub(crate) fn is_preview(part: &Part) -> bool {
     Notes::of(part).text("role").as_deref() == Some("preview")

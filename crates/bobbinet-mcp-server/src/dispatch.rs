@@ -20,7 +20,7 @@ use crate::{
     offered::Address,
     pages::Cursor,
     reading::Shape,
-    result::{self, CallResult},
+    result::{self, CallResult, Structure},
     revision::Revision,
     rpc::{Params, RpcError},
     sessions::{Session, TooManyCalls},
@@ -298,7 +298,7 @@ impl Request {
             Asked::Newest => return mesh::newest(gateway, caller).await.map_err(told),
             Asked::Work { .. } => return Err(RpcError::invalid_request("that is work")),
         };
-        Ok(CallResult::of(&task, self.client.revision, false))
+        Ok(CallResult::of(&task, self.client.revision, false, Structure::InPlace))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Caller, Json, Timestamp};
-use bobbinet_gateway::{AdmissionPermit, START_WAIT_MAX};
+use bobbinet_gateway::{AdmissionPermit, START_WAIT_MAX, Shares};
 use bobbinet_http::{Server, server::other_binding::Room};
 use http::StatusCode;
 use tokio::{sync::Semaphore, time::Instant};
@@ -33,6 +33,8 @@ pub(crate) struct Door {
     pub(crate) naming: Naming,
     /// Room for streams that listen for changes.
     pub(crate) listeners: Arc<Semaphore>,
+    /// How much of it each caller has.
+    pub(crate) listeners_of: Arc<Shares>,
     /// Turns of those who read what a link leads to.
     pub(crate) linked_reads: Semaphore,
 }
@@ -68,13 +70,14 @@ impl Door {
     pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Arc<Self> {
         let audiences = server.audiences_at(PATH);
         let listeners = Arc::new(Semaphore::new(limits.listeners_max));
+        let listeners_of = Shares::new(limits.listeners_per_caller_max, "listeners_per_caller_max");
         let linked_reads = Semaphore::new(limits.linked_reads_max);
         let seal = server.sealing_key().inspect_err(|error| {
             tracing::warn!(%error, "MCP sessions end with this process");
         });
         let sessions = Sessions::new(&limits, seal.ok());
         let opened = Instant::now();
-        Arc::new(Self { sessions, audiences, limits, opened, naming, listeners, linked_reads, server })
+        Arc::new(Self { sessions, audiences, limits, opened, naming, listeners, listeners_of, linked_reads, server })
     }
 
     /// How long a list may wait for agents that were never seen: for as long after the start as the limit says, all lists together. Who is

@@ -25,6 +25,7 @@ use crate::{
     revision::Revision,
     rpc::{Incoming, Params, RpcError},
     sessions::Session,
+    watch::Watch,
 };
 
 /// Messages that wait for a reader before whoever has more of them waits, too.
@@ -107,7 +108,7 @@ pub(crate) async fn get(State(door): State<Arc<Door>>, request: HttpRequest<Body
     if !accepts.events {
         return refused("what a session is told is text/event-stream: accept it", StatusCode::NOT_ACCEPTABLE);
     }
-    let Some(session) = door.sessions.find(&caller, id, door.now()) else { return reply::error(&no_session(), None) };
+    let Some(session) = find(&door, &caller, id).await else { return reply::error(&no_session(), None) };
     let (out, told) = mpsc::channel(OUT_MAX);
     let listener = match Listener::of_session(door.clone(), caller, &session, out) {
         Ok(listener) => listener,
@@ -130,8 +131,14 @@ pub(crate) async fn delete(State(door): State<Arc<Door>>, request: HttpRequest<B
     };
     match headers::text(&parts.headers, headers::SESSION) {
         None => reply::error(&no_session_named(), None),
-        Some(id) if door.sessions.end(&caller, id, door.now()) => reply::empty(StatusCode::NO_CONTENT),
-        Some(_) => reply::error(&no_session(), None),
+        Some(id) => {
+            // What it follows ends with it, also if an earlier process of the node has begun that.
+            find(&door, &caller, id).await;
+            match door.sessions.end(&caller, id, door.now()) {
+                true => reply::empty(StatusCode::NO_CONTENT),
+                false => reply::error(&no_session(), None),
+            }
+        }
     }
 }
 
@@ -163,8 +170,8 @@ async fn read(door: &Arc<Door>, entered: Entered) -> Response {
     }
     match Incoming::read(&json) {
         Ok(Incoming::Request { id, method, params }) => request(door, entered, id, &method, params).await,
-        Ok(Incoming::Notification { method, params }) => notification(door, &entered, &method, &params),
-        Ok(Incoming::Response { id, result }) => match session(door, &entered) {
+        Ok(Incoming::Notification { method, params }) => notification(door, &entered, &method, &params).await,
+        Ok(Incoming::Response { id, result }) => match session(door, &entered).await {
             Ok(session) => {
                 session.answer(&id, result);
                 reply::empty(StatusCode::ACCEPTED)
@@ -176,9 +183,17 @@ async fn read(door: &Arc<Door>, entered: Entered) -> Response {
 }
 
 /// The session that a message belongs to, which is its caller's.
-fn session(door: &Door, entered: &Entered) -> Result<Arc<Session>, RpcError> {
+async fn session(door: &Arc<Door>, entered: &Entered) -> Result<Arc<Session>, RpcError> {
     let id = headers::text(&entered.headers, headers::SESSION).ok_or_else(no_session_named)?;
-    door.sessions.find(&entered.caller, id, door.now()).ok_or_else(no_session)
+    find(door, &entered.caller, id).await.ok_or_else(no_session)
+}
+
+/// This caller's session of this id. One that an earlier process of the node began follows again what it followed there, before
+/// anything else is done in it.
+async fn find(door: &Arc<Door>, caller: &Arc<Caller>, id: &str) -> Option<Arc<Session>> {
+    let session = door.sessions.find(caller, id, door.now())?;
+    session.resumed.get_or_init(|| Watch::resume(door, caller, &session)).await;
+    Some(session)
 }
 
 fn no_session_named() -> RpcError {
@@ -192,11 +207,11 @@ fn no_session() -> RpcError {
     RpcError::invalid_request(text).with_status(StatusCode::NOT_FOUND)
 }
 
-fn notification(door: &Door, entered: &Entered, method: &str, params: &Params) -> Response {
+async fn notification(door: &Arc<Door>, entered: &Entered, method: &str, params: &Params) -> Response {
     if headers::is_stateless(&entered.headers, params) {
         return reply::empty(StatusCode::ACCEPTED);
     }
-    match session(door, entered) {
+    match session(door, entered).await {
         Ok(session) => {
             note(&session, method, params);
             reply::empty(StatusCode::ACCEPTED)
@@ -225,7 +240,7 @@ async fn request(door: &Arc<Door>, entered: Entered, id: Json, method: &str, par
         // The one thing that may be asked before a handshake.
         return reply::now(Outgoing::result(&id, &Object::default().to_json(), None), entered.accepts);
     } else {
-        match session(door, &entered) {
+        match session(door, &entered).await {
             Ok(session) => (heard(session.client, entered.accepts), Some(session)),
             Err(error) => return reply::error(&error, Some(&id)),
         }
@@ -290,7 +305,7 @@ async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
     if messages.is_empty() {
         return reply::error(&RpcError::invalid_request("a batch has at least one message"), None);
     }
-    let session = match session(door, &entered) {
+    let session = match session(door, &entered).await {
         Ok(session) => session,
         Err(error) => return reply::error(&error, None),
     };
@@ -305,12 +320,36 @@ async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
     if let Some(text) = unfit {
         return reply::error(&RpcError::invalid_request(&text), None);
     }
-    let (out, told) = mpsc::channel(OUT_MAX.max(messages.len()));
+    let read: Vec<_> = messages.iter().map(Incoming::read).collect();
+    let has_requests = read.iter().any(|message| match message {
+        Ok(Incoming::Request { .. }) | Err(_) => true,
+        Ok(Incoming::Notification { .. } | Incoming::Response { .. }) => false,
+    });
+    let (out, told) = mpsc::channel(OUT_MAX);
+    let (accepts, keep_alive) = (entered.accepts, door.server.limits().keep_alive());
+    let work = each_of_batch(door.clone(), session, entered, read, out);
+    if !has_requests {
+        work.await;
+        return reply::empty(StatusCode::ACCEPTED);
+    }
+    // By itself: what the first of them tells is read while the others are still begun.
+    door.server.work().spawn(watched("MCP batch", work));
+    reply::batch(told, Pace { accepts, plain: door.limits.plain_answer, keep_alive, guard: None }).await
+}
+
+/// Begins the messages of a batch, one after the other.
+async fn each_of_batch(
+    door: Arc<Door>,
+    session: Arc<Session>,
+    entered: Entered,
+    messages: Vec<Result<Incoming, (Option<Json>, RpcError)>>,
+    out: mpsc::Sender<Outgoing>,
+) {
     let Entered { caller, permit, headers, accepts, .. } = entered;
     let client = heard(session.client, accepts);
-    let (mut permit, mut has_requests) = (Some(permit), false);
-    for message in &messages {
-        let answer = match Incoming::read(message) {
+    let mut permit = Some(permit);
+    for message in messages {
+        let answer = match message {
             Ok(Incoming::Notification { method, params }) => {
                 note(&session, &method, &params);
                 None
@@ -320,29 +359,25 @@ async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
                 None
             }
             Ok(Incoming::Request { id, method, params }) => {
-                has_requests = true;
-                let own = match permit.take().map_or_else(|| door.admit(&caller), Ok) {
-                    Ok(own) => own,
-                    Err(error) => {
-                        out.send(Outgoing::error(&id, &error)).await.ok();
-                        continue;
+                match permit.take().map_or_else(|| door.admit(&caller), Ok) {
+                    Ok(own) => {
+                        let request = Request {
+                            door: door.clone(),
+                            caller: caller.clone(),
+                            client,
+                            session: Some(session.clone()),
+                            trace: trace(&headers),
+                            id,
+                            params,
+                            canceled: CancellationToken::new(),
+                            out: out.clone(),
+                        };
+                        request.answer(&method, own).await
                     }
-                };
-                let request = Request {
-                    door: door.clone(),
-                    caller: caller.clone(),
-                    client,
-                    session: Some(session.clone()),
-                    trace: trace(&headers),
-                    id,
-                    params,
-                    canceled: CancellationToken::new(),
-                    out: out.clone(),
-                };
-                request.answer(&method, own).await
+                    Err(error) => Some(Outgoing::error(&id, &error)),
+                }
             }
             Err((id, error)) => {
-                has_requests = true;
                 let none = Json::of(&());
                 Some(Outgoing::error(id.as_ref().unwrap_or(&none), &error))
             }
@@ -351,10 +386,4 @@ async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
             out.send(answer).await.ok();
         }
     }
-    drop(out);
-    if !has_requests {
-        return reply::empty(StatusCode::ACCEPTED);
-    }
-    let keep_alive = door.server.limits().keep_alive();
-    reply::batch(told, Pace { accepts, plain: door.limits.plain_answer, keep_alive, guard: None }).await
 }

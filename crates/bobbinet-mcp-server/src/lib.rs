@@ -43,6 +43,7 @@ mod rpc;
 mod sealed_session;
 mod server_error;
 mod sessions;
+mod structure;
 mod task_requests;
 mod tasks;
 mod tools;

@@ -17,6 +17,9 @@ pub struct McpServerLimits {
     pub batch_max: usize,
     /// Bytes of what a `resource_link` leads to that is still given as a resource. What is larger is fetched from its URL, in ranges.
     pub linked_bytes_max: u64,
+    /// Bytes of a result with a structured one that has gone by reference and is given in it all the same, where its tool has promised one.
+    /// What is larger is an error with a link: of the official SDKs, Python's takes no event of more than 1 MiB unless it is told to.
+    pub structured_bytes_max: u64,
     /// How many of those are in memory at a time, all callers together; others wait.
     pub linked_reads_max: usize,
     /// Tools of one page of the list.
@@ -40,6 +43,8 @@ pub struct McpServerLimits {
     pub watched_max: usize,
     /// Streams that listen for changes of lists, all callers together; refused beyond.
     pub listeners_max: usize,
+    /// The same of one caller: one for each session that he may have.
+    pub listeners_per_caller_max: usize,
     /// How long an answer may take and still be plain JSON. One that takes longer is a stream, which shows that it lives.
     pub plain_answer: Duration,
 }
@@ -53,6 +58,7 @@ impl Default for McpServerLimits {
             calls_per_session_max: 256,
             batch_max: 64,
             linked_bytes_max: 16 << 20,
+            structured_bytes_max: 896 << 10,
             linked_reads_max: 4,
             page_tools_max: 1_000,
             page_bytes_max: 2 << 20,
@@ -64,6 +70,7 @@ impl Default for McpServerLimits {
             list_watch: Duration::from_millis(250),
             watched_max: 64,
             listeners_max: 4_096,
+            listeners_per_caller_max: 256,
             plain_answer: Duration::from_millis(100),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use bobbinet_core::{Caller, Description, Json};
 use bobbinet_engine::{Offers, watched};
-use bobbinet_gateway::Gateway;
+use bobbinet_gateway::{Gateway, Share};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::sleep,
@@ -56,8 +56,8 @@ pub(crate) struct Listener {
     pub(crate) out: mpsc::Sender<Outgoing>,
     /// Told when it is to end without a word.
     pub(crate) ended: CancellationToken,
-    /// Its place among those who listen.
-    _room: OwnedSemaphorePermit,
+    /// Its place among those who listen, and among its caller's.
+    _room: (OwnedSemaphorePermit, Share),
 }
 
 impl Request {
@@ -106,7 +106,7 @@ impl Request {
         let (mut watches, mut uris) = (Vec::new(), Vec::new());
         for uri in self.uris(&filter)? {
             // What cannot be followed is left out of what is granted.
-            match Watch::begin(&self.door, &self.caller, &uri, self.client.revision).await {
+            match Watch::begin(&self.door, &self.caller, None, &uri, self.client.revision).await {
                 Ok(watch) => {
                     watches.push(watch);
                     uris.push(uri);
@@ -146,7 +146,7 @@ impl Request {
                 "one session follows {max} resources at the most (watched_max)"
             )));
         }
-        match Watch::begin(&self.door, &self.caller, &uri, self.client.revision).await {
+        match Watch::begin(&self.door, &self.caller, Some(session), &uri, self.client.revision).await {
             Ok(watch) => {
                 let telling = watch.tell(session.notes.clone(), None, ended);
                 self.door.server.work().spawn(watched("MCP resource", telling));
@@ -177,7 +177,11 @@ impl Listener {
         session: &Session,
         out: mpsc::Sender<Outgoing>,
     ) -> Result<Self, RpcError> {
-        Self::new(door, caller, [true; 3], None, (session.notes.clone(), out), session.listen())
+        let told = (session.notes.clone(), out);
+        let mut listener = Self::new(door, caller, [true; 3], None, told, CancellationToken::new())?;
+        // Only one that there is room for takes the place of the older one.
+        listener.ended = session.listen();
+        Ok(listener)
     }
 
     fn new(
@@ -193,7 +197,13 @@ impl Listener {
             let text = format!("{max} streams listen for changes already: try again later (listeners_max)");
             RpcError::at_the_door(&text, http::StatusCode::SERVICE_UNAVAILABLE)
         })?;
-        Ok(Self { door, caller, wanted, meta, notes, out, ended, _room: room })
+        let share = door.listeners_of.take(&caller, 1);
+        let share = share.map_err(|full| {
+            let max = door.limits.listeners_per_caller_max;
+            let text = format!("You listen with {max} streams already: end one of them (listeners_per_caller_max)");
+            RpcError::of(&door.server.fault_of_full(full).with_message(text))
+        })?;
+        Ok(Self { door, caller, wanted, meta, notes, out, ended, _room: (room, share) })
     }
 
     /// Tells what changes, until nobody listens; whether it is the node that ends it. `lives` is called now and then.

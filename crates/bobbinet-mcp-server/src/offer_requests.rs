@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bobbinet_core::{Json, Part};
+use bobbinet_core::{AgentName, Call, Effect, Json, Part, SkillId};
 
 use crate::{
     dispatch::{Request, Start, Step},
@@ -13,8 +13,11 @@ use crate::{
     reading::{self, Shape},
     result,
     rpc::RpcError,
-    tools::await_started,
+    tools::{self, await_started},
 };
+
+/// The skill by which an agent of an MCP server completes arguments for those who see nothing but skills: policy is asked about it.
+const COMPLETE: &str = "argument:complete";
 
 impl Request {
     pub(crate) async fn prompts(&self) -> Result<Json, RpcError> {
@@ -110,6 +113,7 @@ impl Request {
         };
         reference.insert(key.to_owned(), Json::of(&own));
         let argument: Json = self.params.required("argument")?;
+        self.may_complete(&agent, key, &own, &argument)?;
         let params = Object::default().with("ref", &reference).with("argument", &argument);
         let params = params.with_some("context", self.params.get("context")).to_json();
         let proposed = match gateway.agent(&agent) {
@@ -123,5 +127,23 @@ impl Request {
             true => result::stateless(completed, Object::default()).to_json(),
             false => completed.to_json(),
         })
+    }
+    /// Whether this caller may have the agent asked: as he would ask it by a skill, though it is no task here.
+    fn may_complete(&self, agent: &AgentName, key: &str, own: &str, argument: &Json) -> Result<(), RpcError> {
+        let fields: BTreeMap<String, Json> = argument.read().unwrap_or_default();
+        let what = if key == "name" { "prompt" } else { "resource" };
+        let context: BTreeMap<String, Json> = self.params.optional("context")?.unwrap_or_default();
+        let arguments = Object::default()
+            .with(what, own)
+            .with_some("argument", fields.get("name"))
+            .with_some("value", fields.get("value"))
+            .with_some("arguments", context.get("arguments"));
+        let call = Call {
+            skill: SkillId::parse(COMPLETE).ok(),
+            arguments: Some(arguments.to_json()),
+            ..Call::of_message(Effect::ReadOnly)
+        };
+        let allowed = self.door.server.gateway().may_call(&tools::context(&self.caller, agent), &call);
+        allowed.map_err(|error| RpcError::inside(&self.door.server.fault_of(error)))
     }
 }

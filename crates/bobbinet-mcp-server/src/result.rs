@@ -29,6 +29,17 @@ pub(crate) struct CallResult {
     pub(crate) bytes: usize,
 }
 
+/// What is known of the structure of a result.
+#[derive(Debug)]
+pub(crate) enum Structure {
+    /// It is in the result, or there is none.
+    InPlace,
+    /// It has gone by reference, and is this.
+    Whole(Json),
+    /// It has gone by reference, and is not given here: why, and how it is had.
+    Apart(String),
+}
+
 impl CallResult {
     /// Words alone.
     pub(crate) fn words(words: &str, is_error: bool) -> Self {
@@ -49,7 +60,7 @@ impl CallResult {
 
     /// What a task stands at. One that is not over says how it is come back to. `is_strict`: the tool has promised a structure, and a result
     /// without it would be none, so what is none is an error.
-    pub(crate) fn of(task: &Task, revision: Revision, is_strict: bool) -> Self {
+    pub(crate) fn of(task: &Task, revision: Revision, is_strict: bool, structure: Structure) -> Self {
         let status = task.status_message.as_ref();
         let status_parts = status.map(|message| message.parts.as_slice()).unwrap_or_default();
         let place = format!("a2a://tasks/{}", task.id);
@@ -66,13 +77,22 @@ impl CallResult {
                 (status_parts.iter().filter(|part| part.as_text().is_some()).collect(), is_strict)
             }
         };
-        // What has gone by reference is not there as a structure, where the tool has promised one. Where that is a text under a name, its
-        // beginning is; of anything else SDKs take nothing but an error.
+        // Where what the tool has promised has gone by reference, it was read back. Where that is a text under a name, its beginning is the
+        // structure; and of what is not to be had here SDKs take nothing but an error.
         let is_referred = is_strict && parts.iter().any(|part| is_preview(part));
         let beginning = is_referred.then(|| preview_as_structure(&parts)).flatten();
         let Blocks { blocks: mut content, structured } = Blocks::of(parts, revision, &place);
-        let structured = structured.or(beginning.filter(|_| revision.has_structure()));
+        let (whole, why) = match structure {
+            Structure::InPlace => (None, None),
+            Structure::Whole(json) => (Some(json), None),
+            Structure::Apart(why) => (None, Some(why)),
+        };
+        let bytes = task.bytes + whole.as_ref().map_or(0, |json| json.as_str().len());
+        let can_be = |json: &Json| revision.has_any_structure() || json.is_object();
+        let read = whole.filter(can_be).or(beginning).filter(|_| revision.has_structure());
+        let structured = read.or(structured);
         let is_error = is_error || (is_referred && structured.is_none());
+        content.extend(why.filter(|_| is_error).map(|why| text_block(&why)));
         content.extend(help(task).map(|help| text_block(&help)));
         if content.is_empty() && is_error {
             content.push(text_block(state_word(task.state)));
@@ -89,7 +109,7 @@ impl CallResult {
         };
         // A task that is not over has no result yet.
         let structured = structured.filter(|_| task.state.is_terminal());
-        Self { content, structured, is_error, meta: meta(task, from_server), bytes: task.bytes }
+        Self { content, structured, is_error, meta: meta(task, from_server), bytes }
     }
 
     /// As JSON, in the words of this revision.

@@ -9,7 +9,10 @@ use std::{
 
 use bobbinet_auth::SealingKey;
 use bobbinet_core::{Caller, ContextId, Json, Principal, Tenant, Timestamp};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{OnceCell, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -48,6 +51,10 @@ pub(crate) struct Session {
     pub(crate) client: McpClient,
     /// The conversation that its calls belong to.
     pub(crate) context: ContextId,
+    /// Whether it follows again what it followed in an earlier process of the node.
+    pub(crate) resumed: OnceCell<()>,
+    /// What the ids of its requests to the client begin with: those of an earlier process are others.
+    asks: String,
     calls_max: usize,
     state: Mutex<State>,
     /// What it is to be told when it listens.
@@ -102,18 +109,27 @@ impl Sessions {
         let sealed = self.seal.as_ref().and_then(|seal| SealedSession::new(caller, client, &context, now).seal(seal));
         // Nobody guesses it; and who has overheard it is not its caller.
         let id = sealed.unwrap_or_else(|| Uuid::new_v4().to_string());
-        self.open(caller, id, client, context)
+        self.open(caller, id, client, context, OnceCell::new_with(Some(()))).ok_or(TooMany)
     }
 
+    /// The session of this id, which is this caller's: the open one, if another request has come for it first. `None` if it has ended, or
+    /// there are too many.
     fn open(
         &self,
         caller: &Caller,
         id: String,
         client: McpClient,
         context: ContextId,
-    ) -> Result<Arc<Session>, TooMany> {
+        resumed: OnceCell<()>,
+    ) -> Option<Arc<Session>> {
         let owner = owner(caller);
         let mut table = self.lock();
+        if let Some(known) = table.open.get(&id) {
+            return Some(known.clone());
+        }
+        if table.ended.contains(&id) {
+            return None;
+        }
         self.sweep(&mut table);
         let mut own: Vec<_> = table
             .open
@@ -125,13 +141,15 @@ impl Sessions {
         let excess = (own.len() + 1).saturating_sub(self.limits.sessions_per_caller_max);
         let ended: Vec<_> = own.iter().take(excess).filter_map(|(_, _, id)| self.remove(&mut table, id)).collect();
         if table.open.len() >= self.limits.sessions_max {
-            return Err(TooMany);
+            return None;
         }
         let session = Arc::new(Session {
             id,
             owner,
             client,
             context,
+            resumed,
+            asks: format!("bobbinet-{:08x}", Uuid::new_v4().as_fields().0),
             calls_max: self.limits.calls_per_session_max,
             state: Mutex::new(State {
                 used: Instant::now(),
@@ -146,7 +164,7 @@ impl Sessions {
         table.open.insert(session.id.clone(), session.clone());
         drop(table);
         ended.iter().for_each(|session| session.end());
-        Ok(session)
+        Some(session)
     }
 
     /// This caller's session of this id; also one that was begun with an earlier process of this node, and is not too old.
@@ -178,7 +196,7 @@ impl Sessions {
         if now.since(Timestamp::from_millis(sealed.begun)) > self.limits.session_idle {
             return None;
         }
-        self.open(caller, id.to_owned(), client, context).ok()
+        self.open(caller, id.to_owned(), client, context, OnceCell::new())
     }
 
     /// Ends this caller's session of this id; `false` if there is none.
@@ -294,7 +312,7 @@ impl Session {
         let (sender, answer) = oneshot::channel();
         let mut state = self.lock();
         state.count += 1;
-        let id = format!("bobbinet-{}", state.count);
+        let id = format!("{}-{}", self.asks, state.count);
         state.asked.insert(id.clone(), sender);
         drop(state);
         Asked { session: self.clone(), id, answer }
@@ -357,6 +375,8 @@ fn owner(caller: &Caller) -> Owner {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures::FutureExt;
 
     use super::*;
     use crate::revision::Revision;
@@ -443,7 +463,15 @@ mod tests {
         assert!(second.find(&bob, first.id(), NOW).is_none(), "somebody else's");
         let again = second.find(&ann, first.id(), NOW).unwrap();
         assert_eq!((again.id(), &again.context, again.client), (first.id(), &first.context, first.client));
+        let together = second.revive(&ann, first.id(), NOW).unwrap();
+        assert!(Arc::ptr_eq(&again, &together), "two requests that come together have one");
+        let (mut before, mut after) = (first.ask(), again.ask());
+        again.answer(&Json::of(&before.id), Some(Json::of("to the earlier process")));
+        again.answer(&Json::of(&after.id), Some(Json::of(&7)));
+        assert_eq!(after.answered().now_or_never().flatten(), Some(Json::of(&7)));
+        assert_eq!(before.answered().now_or_never(), None);
         assert!(second.end(&ann, first.id(), NOW) && second.find(&ann, first.id(), NOW).is_none());
+        assert!(second.revive(&ann, first.id(), NOW).is_none(), "nor for a request that came together with its end");
         let old = NOW.after(limits.session_idle).after(Duration::from_secs(1));
         assert!(process().find(&ann, first.id(), old).is_none());
         assert!(process().find(&ann, &format!("{}x", first.id()), NOW).is_none());

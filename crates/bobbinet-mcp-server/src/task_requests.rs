@@ -52,7 +52,7 @@ impl Request {
     pub(crate) async fn task(&self) -> Result<Json, RpcError> {
         let (agent, id) = self.named_task().await?;
         let task = self.task_of(&agent, id).await?;
-        Ok(tasks::shown(&task, self.client, &self.door.limits))
+        Ok(tasks::shown(&self.door, &self.caller, &task, self.client).await)
     }
 
     /// Stops a task. In the newest revision one that has ended is as it is.
@@ -63,7 +63,7 @@ impl Request {
         let canceled = self.door.server.gateway().cancel(&context, &params).await;
         if !self.client.revision.is_stateless() {
             let task = canceled.map_err(|error| self.told(error))?;
-            return Ok(tasks::shown(&task, self.client, &self.door.limits));
+            return Ok(tasks::shown(&self.door, &self.caller, &task, self.client).await);
         }
         if let Err(error) = canceled {
             let task = self.task_of(&agent, id).await?;

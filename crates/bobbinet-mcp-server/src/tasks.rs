@@ -2,21 +2,51 @@
 //! connection, or after a restart of the node. Its name is that of the A2A task. In 2025-11-25 a host asks for one, later (as the
 //! extension `io.modelcontextprotocol/tasks`) the server decides.
 
-use bobbinet_core::{Json, State, Task};
+use std::collections::BTreeMap;
+
+use bobbinet_core::{Caller, Json, State, Task, TaskId};
 
 use crate::{
     client::{McpClient, TASKS},
+    door::Door,
     limits::McpServerLimits,
     object::Object,
     question::Elicitation,
-    result::{self, CallResult, help},
+    result::{self, help},
     revision::Revision,
     rpc::RpcError,
     server_error::ServerError,
+    structure, tools,
 };
 
 /// The key under which a message says which task it belongs to (2025-11-25).
 pub(crate) const RELATED_KEY: &str = "io.modelcontextprotocol/related-task";
+
+/// The key under which the message that has begun a task says under which token its host wants to hear how far it is (2025-11-25).
+pub(crate) const PROGRESS_KEY: &str = "bobbinet/progress";
+
+/// The token under which the host that has begun this task wants to hear how far it is.
+pub(crate) fn progress_token(task: &Task) -> Option<Json> {
+    let noted: BTreeMap<String, Json> = task.history.first()?.metadata.as_ref()?.read().ok()?;
+    noted.get(PROGRESS_KEY).cloned()
+}
+
+/// A task, as what belongs to it names it.
+pub(crate) fn named(task: &TaskId) -> Object {
+    Object::default().with("taskId", &task.to_string())
+}
+
+/// The `_meta` of what belongs to a task (2025-11-25).
+pub(crate) fn relation(task: &TaskId) -> Json {
+    Object::default().with(RELATED_KEY, &named(task)).to_json()
+}
+
+/// These parameters as those of what belongs to a task.
+pub(crate) fn related(params: &Json, task: &TaskId) -> Json {
+    let mut fields: BTreeMap<String, Json> = params.read().unwrap_or_default();
+    fields.insert("_meta".to_owned(), relation(task));
+    Json::of(&fields)
+}
 
 /// The task as the answer to a call that it goes on with.
 pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
@@ -28,9 +58,9 @@ pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) 
 }
 
 /// How a task stands. In the newest revision with what has come of it, or what it asks.
-pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
+pub(crate) async fn shown(door: &Door, caller: &Caller, task: &Task, client: McpClient) -> Json {
     let revision = client.revision;
-    let fields = fields(task, status(task, client), revision, limits);
+    let fields = fields(task, status(task, client), revision, &door.limits);
     if !revision.is_stateless() {
         return fields.to_json();
     }
@@ -41,7 +71,11 @@ pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) ->
                 fields.with("error", &error)
             }
             // What is inside says itself which task it is of.
-            None => fields.with("result", &CallResult::of(task, revision, false).to_json(revision)),
+            None => {
+                let is_strict = tools::is_strict(door.server.gateway(), task, revision);
+                let result = structure::result(door, caller, task, revision, is_strict).await;
+                fields.with("result", &result.to_json(revision))
+            }
         },
         State::InputRequired | State::AuthRequired => match elicitation(task, client) {
             Some(elicitation) => {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId};
+use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId, Task};
 use bobbinet_engine::Offers;
 use bobbinet_gateway::{Gateway, GatewayError, RequestContext};
 use bobbinet_wire::EXTENSION_URI;
@@ -159,6 +159,12 @@ fn found(gateway: &Gateway, agent: &AgentName, skill: Option<&str>, revision: Re
         is_strict: skill.and_then(|skill| output_of(skill, revision)).is_some(),
         target,
     })
+}
+
+/// Whether what a task's call has made was promised as a structure.
+pub(crate) fn is_strict(gateway: &Gateway, task: &Task, revision: Revision) -> bool {
+    let skill = task.calls.last().and_then(|call| call.skill.as_ref());
+    skill.and_then(|skill| found(gateway, &task.agent, Some(skill.as_str()), revision)).is_some_and(|it| it.is_strict)
 }
 
 /// The schema of a skill's arguments, if they are an object.

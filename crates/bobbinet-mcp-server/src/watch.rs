@@ -1,10 +1,15 @@
 //! Resources that a host wants to hear of: each is followed by a task of its own, whose every artifact after the first is a change. The task
-//! ends with whoever wanted it.
+//! ends with whoever wanted it. That of a session goes on over a restart of the node, as the session does: it says itself which resource it
+//! follows, and is found in the session's conversation.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use bobbinet_core::{AgentName, Caller, Event, Json, Part, SkillId, operation::CancelParams};
-use bobbinet_gateway::{Answer, RequestContext, StreamItem, TaskStream};
+use bobbinet_core::{
+    AgentName, Caller, Event, Json, Part, SkillId, State, Task,
+    operation::{CancelParams, ListParams, SubscribeParams},
+};
+use bobbinet_engine::watched;
+use bobbinet_gateway::{Answer, GatewayError, RequestContext, StreamItem, TaskStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,11 +21,18 @@ use crate::{
     reading,
     revision::Revision,
     rpc::{self, RpcError},
+    sessions::Session,
     tools,
 };
 
 /// The argument of a reading skill that asks for all that comes.
 const FOLLOW: &str = "follow";
+
+/// The key under which the message that has begun such a task says by which address a session knows the resource.
+const FOLLOWED_KEY: &str = "bobbinet/followed";
+
+/// Tasks that are looked through at a time for those that follow something.
+const PAGE: u32 = 100;
 
 /// A resource that is followed.
 pub(crate) struct Watch {
@@ -30,18 +42,22 @@ pub(crate) struct Watch {
     /// The address that the host knows it by.
     uri: String,
     stream: TaskStream,
+    /// Whether it was told what is in the resource now, so that what comes is a change.
+    is_known: bool,
 }
 
 impl Watch {
-    /// Begins to follow a resource for this caller.
+    /// Begins to follow a resource for this caller, in his session if he has one.
     pub(crate) async fn begin(
         door: &Arc<Door>,
         caller: &Arc<Caller>,
+        session: Option<&Session>,
         uri: &str,
         revision: Revision,
     ) -> Result<Self, RpcError> {
         let gateway = door.server.gateway();
-        let (agent, skill, own) = match offered::find(gateway, caller, uri).await {
+        door.await_started_shortly().await;
+        let (agent, skill, own) = match offered::find(gateway, caller, uri) {
             Found::One { agent, skill, own } => (agent, skill, own),
             Found::None => return Err(reading::no_resource(uri, revision)),
             Found::Several(agents) => return Err(offered::several(&agents, uri)),
@@ -51,20 +67,52 @@ impl Watch {
             return Err(RpcError::invalid_params(&text));
         }
         let arguments = Object::default().with("uri", &own).with(FOLLOW, &true);
-        let params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())]);
+        let mut params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())]);
+        if let Some(session) = session {
+            params.context = Some(session.context.clone());
+            params.message.metadata = call::noted(params.message.metadata, FOLLOWED_KEY, Json::of(uri));
+        }
         let context = RequestContext { skill: Some(skill), ..tools::context(caller, &agent) };
         let begun = gateway.send_streaming(&context, Box::new(params)).await;
         match begun.map_err(|error| RpcError::inside(&door.server.fault_of(error)))? {
             Answer::Task(stream) => {
-                Ok(Self { door: door.clone(), caller: caller.clone(), agent, uri: uri.to_owned(), stream })
+                let (door, caller) = (door.clone(), caller.clone());
+                Ok(Self { door, caller, agent, uri: uri.to_owned(), stream, is_known: false })
             }
             Answer::Message(_) => Err(RpcError::invalid_params(&format!("agent {agent} follows no resource"))),
         }
     }
 
+    /// Goes on with what a session followed in an earlier process of the node. The host is told of each as of a change: nobody knows what
+    /// it has missed.
+    pub(crate) async fn resume(door: &Arc<Door>, caller: &Arc<Caller>, session: &Session) {
+        let gateway = door.server.gateway();
+        for agent in
+            gateway.agents().filter(|agent| gateway.agent(agent).is_some_and(|it| it.offers().reader.is_some()))
+        {
+            match followed(door, caller, session, agent).await {
+                Ok(found) => {
+                    for watch in found {
+                        let ended = CancellationToken::new();
+                        if session.watch(&watch.uri, &ended, door.limits.watched_max) {
+                            session.notes.push(watch.changed(None));
+                            let telling = watch.tell(session.notes.clone(), None, ended);
+                            door.server.work().spawn(watched("MCP resource", telling));
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%error, %agent, "what a session followed is not looked for"),
+            }
+        }
+    }
+
+    fn changed(&self, meta: Option<Object>) -> Json {
+        let params = Object::default().with("uri", &self.uri).with_some("_meta", meta);
+        rpc::notification("notifications/resources/updated", &params)
+    }
+
     /// Tells of each change, until nobody wants to hear of it, or there is nothing more to hear.
     pub(crate) async fn tell(mut self, notes: Arc<Notes>, meta: Option<Object>, ended: CancellationToken) {
-        let mut is_known = false;
         loop {
             let item = tokio::select! {
                 biased;
@@ -76,9 +124,8 @@ impl Watch {
                 StreamItem::Event(told) => matches!(told.event, Event::ArtifactAdded { .. }),
                 StreamItem::Task { .. } => false,
             };
-            if is_new && std::mem::replace(&mut is_known, true) {
-                let params = Object::default().with("uri", &self.uri).with_some("_meta", meta.clone());
-                notes.push(rpc::notification("notifications/resources/updated", &params));
+            if is_new && std::mem::replace(&mut self.is_known, true) {
+                notes.push(self.changed(meta.clone()));
             }
         }
         let params = CancelParams { id: self.stream.task().to_string(), ..CancelParams::default() };
@@ -87,6 +134,48 @@ impl Watch {
             tracing::debug!(%error, uri = self.uri, "a resource is followed no more, and its task had ended");
         }
     }
+}
+
+/// What this agent follows for a session.
+async fn followed(
+    door: &Arc<Door>,
+    caller: &Arc<Caller>,
+    session: &Session,
+    agent: &AgentName,
+) -> Result<Vec<Watch>, GatewayError> {
+    let (gateway, context) = (door.server.gateway(), tools::context(caller, agent));
+    let mut found = Vec::new();
+    let mut token = None;
+    loop {
+        let params = ListParams {
+            context: Some(session.context.clone()),
+            state: Some(State::Working),
+            page_size: PAGE,
+            page_token: token,
+            history_length: Some(1),
+            ..ListParams::default()
+        };
+        let mut pages = gateway.list(&context, params)?;
+        while let Some(page) = pages.next(door.limits.page_bytes_max).await? {
+            for (task, uri) in page.tasks.iter().filter_map(|task| Some((task, followed_uri(task)?))) {
+                let params = SubscribeParams { id: task.id.to_string(), tenant: None };
+                // One that has just ended follows nothing.
+                let Ok(stream) = gateway.subscribe(&context, params, None).await else { continue };
+                let (door, caller, agent) = (door.clone(), caller.clone(), agent.clone());
+                found.push(Watch { door, caller, agent, uri, stream, is_known: true });
+            }
+        }
+        token = pages.token().map(str::to_owned);
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// By which address a session knows the resource that a task follows, if it does.
+fn followed_uri(task: &Task) -> Option<String> {
+    let noted: BTreeMap<String, Json> = task.history.first()?.metadata.as_ref()?.read().ok()?;
+    noted.get(FOLLOWED_KEY)?.read().ok()
 }
 
 /// Whether a skill that reads resources goes on reading them.

@@ -70,7 +70,7 @@ impl McpAgent {
     }
 
     /// The session whose state is the agent's.
-    fn shared(&self) -> Arc<SupervisedSession> {
+    pub(crate) fn shared(&self) -> Arc<SupervisedSession> {
         self.sessions.session(SessionKey::Shared)
     }
 
@@ -139,7 +139,7 @@ impl Agent for McpAgent {
     }
 
     fn begins_tasks(&self) -> bool {
-        self.config.sampling.is_some()
+        self.config.sampling.is_some() || self.config.fallback.is_some()
     }
 
     fn max_concurrency(&self) -> usize {
@@ -151,7 +151,8 @@ impl Agent for McpAgent {
     }
 
     fn takes_calls(&self) -> bool {
-        self.sessions.takes_calls()
+        // Where there is somebody to be called instead, nobody waits.
+        self.config.fallback.is_some() || self.sessions.takes_calls()
     }
 
     fn has_started(&self) -> bool {

@@ -9,6 +9,7 @@
 mod discovery;
 mod fault;
 mod login;
+mod standing;
 
 use std::{
     collections::BTreeSet,
@@ -35,6 +36,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub use self::standing::LoginStanding;
 pub(crate) use self::{discovery::issuers_of, fault::AuthFault};
 use self::{
     discovery::{Authority, LIMITS, Resource},
@@ -42,7 +44,7 @@ use self::{
 };
 use crate::{
     login_place::LoginPlace,
-    login_record::{KeptLogin, LoginRecord},
+    login_record::{KeptLogin, LoginRecord, PendingLogin},
     server_auth::{LoginConfig, OAuthClientConfig, ServerAuth},
 };
 
@@ -450,8 +452,12 @@ impl Authorization {
         if matches!(refusal, Refusal::Insufficient(_)) && (!wants_more || config.scope.is_some()) {
             return Ok(None);
         }
+        // Whoever asks without having met a refusal is sent where the others are.
+        let is_same = |it: &&PendingLogin| it.issuer == issuer && it.resource == resource.name;
+        let begun = record.pending.as_ref().filter(|_| challenge.is_none()).filter(is_same);
         let scopes = match (&config.scope, wanted) {
             (Some(scope), _) => scope.split_whitespace().map(str::to_owned).collect(),
+            (None, []) if begun.is_some() => begun.into_iter().flat_map(|it| it.scopes.iter().cloned()).collect(),
             (None, []) if last.is_empty() => resource.scopes.into_iter().collect(),
             (None, wanted) => last.into_iter().chain(wanted.iter().cloned()).collect(),
         };
@@ -459,6 +465,11 @@ impl Authorization {
         let pending = login::begin(&self.guard, config, &mut record, address, target).await?;
         self.keep(record).await;
         Ok(Some(LoginLink { issuer: pending.issuer, url: pending.url }))
+    }
+
+    /// Whether somebody logs in with a browser.
+    pub(crate) fn has_logins(&self) -> bool {
+        matches!(self.auth, ServerAuth::Login(_))
     }
 
     /// Whether this is the login that somebody was asked for.

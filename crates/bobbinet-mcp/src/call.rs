@@ -9,8 +9,11 @@ use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
     call_checkpoint::CallCheckpoint,
     call_listener::{CallListener, RequestOutcome, Target, canceled, unknown, unreadable},
+    call_once::{self, CallOnce},
     catalog::Tool,
+    contract,
     crash_history::CallFingerprint,
+    fallback,
     finished_call::{Gives, finished},
     json_object::JsonObject,
     plan_message,
@@ -57,9 +60,22 @@ pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome 
 }
 
 async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run: &Run) -> Outcome {
-    match find(shared, run).await {
-        Ok(target) => call_target(sessions, shared, run, &target, Gives::Parts).await,
-        Err(outcome) => outcome,
+    if fallback::is_begun(run) {
+        return fallback::go_on(&shared.config, run).await;
+    }
+    let target = match find(shared, run).await {
+        Ok(target) => target,
+        Err(outcome) => return outcome,
+    };
+    let keyed = match call_once::look(&shared.config, run, &target).await {
+        CallOnce::Done(outcome) => return outcome,
+        CallOnce::Call(keyed) => keyed,
+    };
+    let outcome = call_target(sessions, shared, run, &target, Gives::Parts).await;
+    let outcome = fallback::instead(&shared.config, run, outcome).await;
+    match keyed {
+        Some(keyed) => keyed.settle(run, outcome).await,
+        None => outcome,
     }
 }
 
@@ -90,7 +106,7 @@ async fn call_target(
     let home = tokio::select! {
         biased;
         () = run.canceled() => return canceled(target, 0),
-        home = sessions.home(run.task()) => home,
+        home = sessions.home(run) => home,
     };
     let home = match home {
         Ok(home) => home,
@@ -157,7 +173,8 @@ impl CallAttempt<'_> {
         // What the server wanted to know is not asked for again from the beginning, unless it has forgotten that.
         let mut may_begin_anew = checkpoint.questions.is_some() && run.call().effect.may_run_again();
         let mut answers = JsonObject::default();
-        let (mut unsent, mut logins) = (0, 0);
+        let (mut unsent, mut logins, mut tries) = (0, 0, 1);
+        self.sessions.retries.call();
         let mut questions = checkpoint.questions.clone();
         loop {
             if let Some(open) = &questions {
@@ -216,6 +233,15 @@ impl CallAttempt<'_> {
                 session.exclusive_tools.crashes.lived(self.fingerprint);
             }
             let json = match outcome {
+                // Its server lives: it is this request that has come to nothing.
+                RequestOutcome::Over(outcome) if round == 0 && client.in_flight.broken().is_none() => {
+                    drop(route);
+                    match self.again(outcome, tries).await {
+                        Ok(()) => tries += 1,
+                        Err(outcome) => return outcome,
+                    }
+                    continue;
+                }
                 RequestOutcome::Over(outcome) => return outcome,
                 RequestOutcome::NotSent(broken) => {
                     unsent += 1;
@@ -262,10 +288,8 @@ impl CallAttempt<'_> {
                     Err(why) => return unreadable(target, run.call().effect, &why),
                     Ok(result) if !result.is_question() => {
                         // What somebody has answered a question for is his, and what nobody knows the cause of is nobody's.
-                        if let Some(lead) = lead.take().filter(|_| round == 0 && !was_passed_over) {
-                            lead.land(&json, !result.is_error());
-                        }
-                        return self.finish(&session, &json, result, was_passed_over).await;
+                        let lead = lead.take().filter(|_| round == 0 && !was_passed_over);
+                        return self.finish(&session, &json, result, was_passed_over, lead).await;
                     }
                     Ok(result) => match Questions::of_result(&result, &session.config) {
                         Ok(asked) => asked,
@@ -317,19 +341,31 @@ impl CallAttempt<'_> {
             TaskEnd::Error(error) => result::failed(&error, run.message_id("refused")),
             TaskEnd::Result(session, json) => match CallResult::read_apart(target.feature, json.clone()).await {
                 Err(why) => unreadable(target, run.call().effect, &why),
-                Ok(result) => self.finish(&session, &json, result, false).await,
+                Ok(result) => self.finish(&session, &json, result, false, None).await,
             },
         }
     }
 
-    /// What the result of the call comes to.
+    /// What the result of the call comes to, also for those who wait for it.
     async fn finish(
         &self,
         session: &SupervisedSession,
         json: &Json,
         result: CallResult,
         was_passed_over: bool,
+        lead: Option<LeadingCall>,
     ) -> Outcome {
+        // Whether it is this call's at all comes first.
+        let breach = match was_passed_over && self.run.call().effect.may_run_again() {
+            true => None,
+            false => contract::breach(session, self.run, self.target, json, &result).await,
+        };
+        if let Some(lead) = lead {
+            lead.land(json, !result.is_error() && breach.is_none());
+        }
+        if let Some(breach) = breach {
+            return breach;
+        }
         match self.gives {
             Gives::Whole if !result.is_error() => result::whole(json),
             Gives::Whole | Gives::Parts => finished(session, self.run, self.target, result, was_passed_over).await,

@@ -337,7 +337,13 @@ fn key(task: &Task, config: &McpConfig) -> String {
 
 /// For a server that is not started.
 fn no_launcher() -> Launcher {
-    Launcher { program: PathBuf::new(), args: Vec::new(), hidden: Vec::new(), fresh_env: FreshEnv::default() }
+    Launcher {
+        program: PathBuf::new(),
+        args: Vec::new(),
+        hidden: Vec::new(),
+        own_folders: None,
+        fresh_env: FreshEnv::default(),
+    }
 }
 
 #[async_trait]

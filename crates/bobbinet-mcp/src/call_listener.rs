@@ -252,7 +252,7 @@ impl<'a> CallListener<'a> {
         match tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await {
             Ok(reply) => match self.outcome_of(reply) {
                 RequestOutcome::Result(json) => match CallResult::read(self.target.feature, &json) {
-                    Ok(result) => result.outcome(None, &[], self.run.message_id("refused"), JsonObject::default()),
+                    Ok(result) => result.outcome(None, self.run.message_id("refused"), JsonObject::default()),
                     Err(why) => unreadable(self.target, self.run.call().effect, &why),
                 },
                 RequestOutcome::Error(error) => {

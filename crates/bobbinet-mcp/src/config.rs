@@ -29,8 +29,12 @@ pub struct McpConfig {
     pub era: ProtocolEra,
     /// What becomes of a tool of which its server says something else than when it was first seen.
     pub pin: PinPolicy,
+    /// When its server is started.
+    pub start: StartPolicy,
     /// What it means to run each tool twice, by the operator's word.
     pub effects: BTreeMap<String, Effect>,
+    /// Where calls of single tools have a key in their arguments, as a JSON pointer (RFC 6901): under one key a caller's call is made once.
+    pub idempotency: BTreeMap<String, String>,
     /// Whether the server's own hints count for tools that `effects` does not name.
     pub trust_hints: bool,
     /// Tools known to ask their user: each runs alone.
@@ -46,6 +50,8 @@ pub struct McpConfig {
     pub roots: Vec<PathBuf>,
     /// Who says what the server wants a language model to say (`sampling/createMessage`). If nobody does, that is not offered to it.
     pub sampling: Option<Sampling>,
+    /// Who is called where the server cannot be: an agent with the same tools.
+    pub fallback: Option<AgentName>,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -91,7 +97,9 @@ impl McpConfig {
             cache: CacheConfig::default(),
             era: ProtocolEra::Auto,
             pin: PinPolicy::Ask,
+            start: StartPolicy::WithNode,
             effects: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
             trust_hints: false,
             interactive: Vec::new(),
             silent: Vec::new(),
@@ -99,6 +107,7 @@ impl McpConfig {
             stateless: false,
             roots: Vec::new(),
             sampling: None,
+            fallback: None,
             title: None,
             description: None,
             version: None,
@@ -157,8 +166,11 @@ pub struct ServerCommand {
     pub args: Vec<String>,
     /// Variables that it gets beside those that every server gets (`PATH`, proxies, locale …).
     pub env: BTreeMap<String, String>,
-    /// Where it runs; our own working directory if not said.
+    /// Where it runs. If that is not said, in a folder of its own, if the launcher has one for it; but for a command that
+    /// [goes by the folder](crate::WorkFolder) of its configuration.
     pub cwd: Option<PathBuf>,
+    /// What its words and variables are relative to: the folder of its configuration. Our own working directory if not said.
+    pub relative_to: Option<PathBuf>,
     /// Whether it is kept from seeing this node's keys and store.
     pub isolation: Isolation,
     /// What its processes may take of the machine.
@@ -168,10 +180,15 @@ pub struct ServerCommand {
 /// Names variables, never their values: those are secrets as often as not.
 impl fmt::Debug for ServerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, args, env, cwd, isolation, rlimits } = self;
+        let Self { command, args, env, cwd, relative_to, isolation, rlimits } = self;
         let mut shown = f.debug_struct("ServerCommand");
         shown.field("command", command).field("args", args).field("env", &env.keys());
-        shown.field("cwd", cwd).field("isolation", isolation).field("rlimits", rlimits).finish()
+        shown
+            .field("cwd", cwd)
+            .field("relative_to", relative_to)
+            .field("isolation", isolation)
+            .field("rlimits", rlimits)
+            .finish()
     }
 }
 
@@ -251,6 +268,17 @@ pub enum PinPolicy {
     Warn,
     /// Nothing: what its server says is taken, and not remembered.
     Off,
+}
+
+/// When a server is started, where its tools are known from before; one whose tools nobody has seen is started with the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartPolicy {
+    /// With the node, and it stays.
+    #[default]
+    WithNode,
+    /// With the first call; it is ended when nobody has called it for `session_idle`, and what it kept in memory is gone.
+    OnDemand,
 }
 
 /// Whether a server is kept from seeing what is the node's own: its keys, its store, what it keeps of its agents.
@@ -342,10 +370,21 @@ pub struct McpLimits {
     /// How long calls wait for a server that is left alone, counted from when it was last up: tasks stay submitted. After
     /// that they fail at once, until it is up again.
     pub rest_wait_ms: u64,
+    /// How often a call that may run again is made, the first time counted, where its server lives and answers that it cannot.
+    pub tries_max: u32,
+    /// The pause before it is made again; each further one doubles it. Up to half of it is left out, by chance.
+    pub retry_first_ms: u64,
+    /// The longest such pause.
+    pub retry_max_ms: u64,
+    /// How many calls are made again at the most, of a hundred of the agent's.
+    pub retry_percent: u64,
     /// How long a question is held open once a call of another caller has to wait for its answer.
     pub hold_for_others_ms: u64,
     /// How long a listing must have been out of date before it is read again.
     pub list_debounce_ms: u64,
+    /// The shortest time for which a list is good whose server says for how long it is, and not when it changes: then it is read again if the
+    /// server was called since.
+    pub list_fresh_min_ms: u64,
     /// How long after an abandoned call a question may still be its own, so that nobody else is asked it.
     pub ghost_ms: u64,
     /// Calls that wait for others to be over, where they run one at a time. One more is refused.
@@ -395,8 +434,13 @@ impl Default for McpLimits {
             rest_ms: 30_000,
             // Enough for some attempts to bring it up.
             rest_wait_ms: 0,
+            tries_max: 5,
+            retry_first_ms: 1_000,
+            retry_max_ms: 30_000,
+            retry_percent: 20,
             hold_for_others_ms: 60_000,
             list_debounce_ms: 250,
+            list_fresh_min_ms: 60_000,
             ghost_ms: 60_000,
             lane_queue_max: 1_000,
             cache_entries_max: 1_000,

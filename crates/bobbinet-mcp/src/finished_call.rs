@@ -1,5 +1,4 @@
-//! What the result of a call comes to: checked against the schema that its tool declares, looked through for what is hidden in it, and by
-//! reference where it is too large.
+//! What the result of a call comes to: looked through for what is hidden in it, and by reference where it is too large.
 
 use bobbinet_core::{Json, Outcome};
 use bobbinet_engine::Run;
@@ -57,14 +56,10 @@ pub(crate) async fn finished_with(
     if !converted.is_empty() {
         notes.set("converted", Json::of(converted));
     }
-    let violations = match (result.structured(), tool.and_then(|tool| tool.output.as_ref())) {
-        (Some(json), Some(schema)) => schema_check::check(schema, json).await,
-        (Some(_) | None, _) => Vec::new(),
-    };
     let (tool, id) = (tool.map(|tool| tool.id.clone()), run.message_id("refused"));
     let (agent, name) = (shared.config.name.clone(), target.tool.clone());
     let read = schema_check::apart(result.bytes, move || {
-        hidden_results::flag(result.outcome(tool.as_ref(), &violations, id, notes), &agent, name.as_str())
+        hidden_results::flag(result.outcome(tool.as_ref(), id, notes), &agent, name.as_str())
     });
     references::apply(run, shared.config.limits.result_inline_max, read.await).await
 }

@@ -20,11 +20,12 @@ use crate::{
     config::ProtocolEra,
     in_flight::{HANDSHAKE_ID_FIRST, InFlight},
     json_object::JsonObject,
+    last_words::headline,
     mailbox::{ConnectionError, Mailbox, Reply, RpcError},
     opening::Opening,
     rpc_channel::RpcChannel,
     server_task,
-    transport::{Connection, headline},
+    transport::Connection,
 };
 
 /// How long a server that was asked for its era may be at rest without an answer before it is greeted in the older way too:
@@ -151,7 +152,10 @@ impl Handshake<'_> {
                         Discovery::Gone(broken) if self.is_apart() => {
                             Discovery::Legacy(headline(&broken.to_string()).to_owned())
                         }
-                        discovery => discovery,
+                        discovery @ (Discovery::Modern(_)
+                        | Discovery::Legacy(_)
+                        | Discovery::Refused(_)
+                        | Discovery::Gone(_)) => discovery,
                     };
                     match (discovery, self.opening.era) {
                         (Discovery::Modern(info), _) => return Ok(*info),
@@ -420,9 +424,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{McpConfig, McpLimits},
+        config::McpConfig,
         elicitation_handler::client_config,
-        exclusive_tools::ExclusiveTools,
         secrets::Secrets,
         server_log::ServerLog,
         transport::{memory::Pipe, stdio::over_pipe},
@@ -435,8 +438,7 @@ mod tests {
     ) -> (Result<ServerPeerInfo, HandshakeError>, String) {
         let (ours, theirs) = duplex(1 << 16);
         let (input, output) = tokio::io::split(ours);
-        let in_flight =
-            Arc::new(InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[])))));
+        let in_flight = Arc::new(InFlight::of(&McpConfig::new("a", "x", &[])));
         let (source, sink) = over_pipe(input, output, 1 << 20);
         let mut channel = RpcChannel::new(source, sink, in_flight, ServerLog::new("a", Secrets::default()));
         let mut methods = Vec::new();

@@ -22,6 +22,7 @@ use crate::{
     json_object::JsonObject,
     mailbox::{Asks, ConnectionError, ElicitationRequest, Mailbox, Progress, Reply},
     rpc_message,
+    server_changes::ServerChanges,
     watched_resources::WatchedResources,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct ToolCall {
 pub(crate) struct InFlight {
     limits: McpLimits,
     exclusive_tools: Arc<ExclusiveTools>,
+    /// What the server has said to have changed.
+    changes: Arc<ServerChanges>,
     state: Mutex<InFlightState>,
     lists_changed: Notify,
     /// The resources that somebody follows.
@@ -67,8 +70,29 @@ struct InFlightState {
     junk_lines: u64,
     junk_bytes: u64,
     broken: Option<ConnectionError>,
+    /// Whose calls the server has been given over this connection.
+    served: Served,
     /// Whether it broke under a call that was known for that.
     was_foreseen: bool,
+}
+
+/// Whose calls a server has been given: what it says at last may be of any of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Served {
+    #[default]
+    Nobody,
+    Only(CallOwner),
+    Several,
+}
+
+impl Served {
+    fn add(&mut self, owner: &CallOwner) {
+        match self {
+            Self::Nobody => *self = Self::Only(owner.clone()),
+            Self::Only(known) if known != owner => *self = Self::Several,
+            Self::Only(_) | Self::Several => {}
+        }
+    }
 }
 
 /// A call given up without a reply.
@@ -103,15 +127,22 @@ pub(crate) enum ReplyOwner {
 }
 
 impl InFlight {
-    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>) -> Self {
+    pub(crate) fn new(limits: McpLimits, exclusive_tools: Arc<ExclusiveTools>, changes: Arc<ServerChanges>) -> Self {
         Self {
             limits,
             exclusive_tools,
+            changes,
             state: Mutex::default(),
             lists_changed: Notify::new(),
             resources: Arc::default(),
             ended: CancellationToken::new(),
         }
+    }
+
+    /// What is in flight of an agent with this configuration.
+    #[cfg(test)]
+    pub(crate) fn of(config: &crate::config::McpConfig) -> Self {
+        Self::new(config.limits.clone(), Arc::new(ExclusiveTools::of(config)), Arc::default())
     }
 
     fn state(&self) -> MutexGuard<'_, InFlightState> {
@@ -123,6 +154,9 @@ impl InFlight {
         let mut state = self.state();
         if let Some(broken) = &state.broken {
             return Err(broken.clone());
+        }
+        if let Some(call) = &tool_call {
+            state.served.add(&call.owner);
         }
         state.serial += 1;
         let serial = state.serial;
@@ -249,6 +283,8 @@ impl InFlight {
 
     /// A resource has changed, the server says.
     pub(crate) fn resource_updated(&self, params: Option<&Json>) {
+        // Before those who follow it are told: nobody reads anew and is given what was kept.
+        self.changes.resource_changed();
         let uri = params.and_then(JsonObject::read).and_then(|fields| fields.text("uri"));
         uri.into_iter().for_each(|uri| self.resources.updated(&uri));
     }
@@ -313,6 +349,7 @@ impl InFlight {
 
     /// One of its lists has changed, the server says.
     pub(crate) fn change_lists(&self) {
+        self.changes.list_changed();
         self.lists_changed.notify_one();
     }
 
@@ -321,13 +358,21 @@ impl InFlight {
         self.lists_changed.notified().await;
     }
 
-    /// The connection is over: everybody is told. Only the first reason counts.
+    /// Whether the server was given anybody's call.
+    pub(crate) fn has_served(&self) -> bool {
+        self.state().served != Served::Nobody
+    }
+
+    /// The connection is over: everybody is told. Only the first reason counts, and what the server said at last is for those alone who
+    /// shared it with nobody.
     pub(crate) fn close(&self, broken: ConnectionError) {
         let mut state = self.state();
         if state.broken.is_some() {
             return;
         }
-        state.broken = Some(broken.clone());
+        // Whoever comes later looks here, too.
+        state.broken = Some(if state.served == Served::Nobody { broken.clone() } else { broken.without_last_words() });
+        let broken = if state.served == Served::Several { broken.without_last_words() } else { broken };
         let at_server = state.requests.values().filter(|request| request.id.is_some());
         let fingerprints =
             at_server.filter_map(|request| Some(request.tool_call.as_ref()?.fingerprint)).collect::<Vec<_>>();
@@ -449,7 +494,7 @@ mod tests {
     };
 
     fn in_flight_with(limits: McpLimits) -> InFlight {
-        InFlight::new(limits, Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))))
+        InFlight::of(&McpConfig { limits, ..McpConfig::new("a", "x", &[]) })
     }
 
     fn in_flight() -> InFlight {

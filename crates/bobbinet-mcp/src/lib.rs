@@ -20,41 +20,51 @@
 //! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
 //!   reply, a progress or a question is;
 //! - **the transport**: `transport` says what a session needs of one. `transport::stdio` is a child process behind a small
-//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us; `transport::http` is a server that runs elsewhere;
+//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us, in the `work_folder` that is its own; `transport::http` is a server that runs elsewhere;
 //! - **what a server is shown**: `authorization` gets the token of one server and gets it anew, by itself or through somebody's browser;
-//!   `login_desk` is where all browsers come back, `login_record` what is kept of a login, `login` what tasks say of one.
+//!   `login_desk` is where all browsers come back, `login_record` what is kept of a login, `login` what tasks say of one, `agent_logins` what
+//!   the node's owner has to do with them.
 //!
 //! No two modules use each other, by whatever way round. Must not know: A2A's wire, HTTP as we serve it, the store. Nothing
 //! above `transport::stdio` starts, watches or ends a process.
 
 mod agent;
+mod agent_logins;
 mod answer;
 mod argument_completion;
 mod arguments;
 mod authorization;
 mod block;
+mod borrowed_result;
 mod breaker;
 mod cache_config;
 mod call;
+mod call_again;
 mod call_attempt;
 mod call_by_address;
 mod call_checkpoint;
+mod call_key;
 mod call_listener;
+mod call_once;
 mod catalog;
 mod completion_skill;
 mod config;
+mod contract;
 mod convert;
 mod crash_history;
 mod elicitation;
 mod elicitation_handler;
 mod exclusive_tools;
+mod fallback;
 mod finished_call;
 mod handshake;
 mod hidden_results;
 mod hidden_words;
+mod idle_time;
 mod in_flight;
 mod json_object;
 mod known_tools;
+mod last_words;
 mod list_call;
 mod listed_entry;
 mod listing;
@@ -63,6 +73,7 @@ mod login;
 mod login_desk;
 mod login_place;
 mod login_record;
+mod lost_session;
 mod mailbox;
 mod opening;
 mod owner_question;
@@ -81,6 +92,7 @@ mod resource_follower;
 mod resource_watcher;
 mod resources;
 mod result;
+mod retry_budget;
 mod roots;
 mod rpc_channel;
 mod rpc_message;
@@ -91,6 +103,7 @@ mod schema_check;
 mod scoped_sessions;
 mod secrets;
 mod server_auth;
+mod server_changes;
 mod server_feature;
 mod server_log;
 mod server_profile;
@@ -108,14 +121,18 @@ mod tool_question;
 mod transport;
 mod uploads;
 mod watched_resources;
+mod work_folder;
 mod write_lanes;
 
 pub use agent::McpAgent;
+pub use agent_logins::LoginBegun;
+pub use authorization::LoginStanding;
 pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
+pub use call_key::drop_old_call_keys;
 pub use config::{
     HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
-    ServerUrl, SkillNotes,
+    ServerUrl, SkillNotes, StartPolicy,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};
@@ -123,8 +140,9 @@ pub use login_place::LoginAddress;
 pub use owner_question::ask_owner;
 pub use process_limits::ProcessLimits;
 pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
-pub use sharing::{SessionScope, Sharing, WriteSharing};
+pub use sharing::{LostSession, SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
+pub use work_folder::{GoesBy, PlacedCommand, WorkFolder};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

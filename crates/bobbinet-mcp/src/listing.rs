@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::Json;
+use rmcp::model::ServerCapabilities;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -65,6 +66,20 @@ impl Listing {
     pub(crate) fn notes(&self) -> Vec<String> {
         let Self { tools, resources, templates, prompts } = self;
         [&tools.notes, &resources.notes, &templates.notes, &prompts.notes].into_iter().flatten().cloned().collect()
+    }
+
+    /// For how long all of it is good, where the server says so and does not say when a list changes. Never shorter than `least`.
+    pub(crate) fn fresh_for(&self, declared: &ServerCapabilities, least: Duration) -> Option<Duration> {
+        let Self { tools, resources, templates, prompts } = self;
+        let told = [
+            (tools.ttl_ms, declared.tools.as_ref().and_then(|tools| tools.list_changed)),
+            (resources.ttl_ms, declared.resources.as_ref().and_then(|resources| resources.list_changed)),
+            (templates.ttl_ms, declared.resources.as_ref().and_then(|resources| resources.list_changed)),
+            (prompts.ttl_ms, declared.prompts.as_ref().and_then(|prompts| prompts.list_changed)),
+        ];
+        let shortest =
+            told.into_iter().filter(|(_, is_told)| *is_told != Some(true)).filter_map(|(ttl_ms, _)| ttl_ms).min();
+        shortest.map(|ttl_ms| Duration::from_millis(ttl_ms).max(least))
     }
 
     /// Whether the server failed over any of its lists: it may say more when it is asked again.

@@ -11,7 +11,7 @@ use std::{
 use bobbinet_core::Json;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{exclusive_tools::OpenQuestion, json_object::JsonObject, salvage};
+use crate::{exclusive_tools::OpenQuestion, json_object::JsonObject, last_words::headline, salvage};
 
 /// Questions of one call that wait to be asked. A server that needs more at once is not talking to people.
 const QUESTIONS_MAX: usize = 8;
@@ -88,6 +88,16 @@ pub(crate) enum ConnectionError {
     Garbage(String),
     /// The server has ended the session, and takes another.
     Expired,
+}
+
+impl ConnectionError {
+    /// The same without what the server said at last, which may be of anybody's call.
+    pub(crate) fn without_last_words(&self) -> Self {
+        match self {
+            Self::Died(text) => Self::Died(headline(text).to_owned()),
+            Self::Garbage(_) | Self::Expired => self.clone(),
+        }
+    }
 }
 
 impl fmt::Display for ConnectionError {

@@ -14,14 +14,17 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{Fault, Task};
-use bobbinet_engine::watched;
+use bobbinet_core::Fault;
+use bobbinet_engine::{Run, watched};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::McpConfig,
+    authorization::Authorization,
+    config::{McpConfig, ServerAddress},
     exclusive_tools::{CallPermit, CallProfile},
+    lost_session,
     read_cache::ReadCache,
+    retry_budget::RetryBudget,
     scoped_sessions::{ScopeId, ScopedSessions, SessionLease},
     server_profile::ServerProfile,
     sharing::SessionScope,
@@ -104,6 +107,8 @@ pub(crate) struct SessionPool {
     profile: Arc<ServerProfile>,
     /// What was read through any of its sessions.
     pub(crate) cache: Arc<ReadCache>,
+    /// How many of its calls may be made again.
+    pub(crate) retries: RetryBudget,
     /// One for each replica of the server.
     transports: Vec<Arc<dyn Transport>>,
     /// The agent's.
@@ -136,6 +141,7 @@ impl SessionPool {
             is_swept: CancellationToken::new(),
             turn: AtomicUsize::new(0),
             cache: Arc::new(ReadCache::new(&config)),
+            retries: RetryBudget::new(&config.limits),
             config,
             profile,
             transports,
@@ -150,6 +156,11 @@ impl SessionPool {
             pool.tracker.spawn(watched("MCP server", pool.clone().open_overflow()));
         }
         pool
+    }
+
+    /// What somebody logs in to for them, one for each replica of the server that has such a thing.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Arc<Authorization>, &Arc<dyn Transport>)> {
+        self.transports.iter().filter_map(|transport| Some((transport.account()?, transport)))
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Arc<SupervisedSession>>> {
@@ -186,8 +197,9 @@ impl SessionPool {
     }
 
     fn new_session(&self, profile: Arc<ServerProfile>, replica: usize, folder: PathBuf) -> Arc<SupervisedSession> {
-        let (config, transport) = (self.config.clone(), self.transports[replica].clone());
-        Arc::new(SupervisedSession::new(config, profile, transport, folder, self.stop.child_token()))
+        let (config, changes) = (self.config.clone(), self.cache.changes.clone());
+        let (transport, stop) = (self.transports[replica].clone(), self.stop.child_token());
+        Arc::new(SupervisedSession::new(config, profile, changes, transport, folder, stop))
     }
 
     /// The sessions with each replica of the server, the first one first. All of them are begun.
@@ -245,11 +257,12 @@ impl SessionPool {
         replicas[chosen].clone()
     }
 
-    /// Where the calls of this task are made. Safe to drop.
+    /// Where the calls of this run are made. Safe to drop.
     ///
     /// # Errors
-    /// If there is no room for a session of its own.
-    pub(crate) async fn home(self: &Arc<Self>, task: &Task) -> Result<Home, Fault> {
+    /// If there is no room for a session of its own, or the one it had is lost.
+    pub(crate) async fn home(self: &Arc<Self>, run: &Run) -> Result<Home, Fault> {
+        let task = run.task();
         let Some(id) = ScopeId::of(self.config.share.session, task) else { return Ok(Home::Shared) };
         self.is_swept.cancelled().await;
         let replicas = if self.transports.len() == 1 { Vec::new() } else { self.replicas() };
@@ -257,6 +270,14 @@ impl SessionPool {
         let up = all.clone().filter(|number| replicas.get(*number).is_none_or(|session| session.ready().is_ok()));
         let up = up.collect::<Vec<_>>();
         let open = if up.is_empty() { all.collect() } else { up };
+        if self.config.share.tells_loss(self.config.stateless) && !self.keeps_nothing_by_sessions() {
+            if let Some(known) = self.scoped.find(id, &open) {
+                return Ok(Home::Scoped(known));
+            }
+            if lost_session::has_left_something(run, self.profile.catalog().as_deref()).await? {
+                return Err(lost_session::fault(&self.config.name, task));
+            }
+        }
         let begin = |number: u64, replica: usize| {
             let folder = self.folder.join(SCOPED).join(number.to_string());
             let profile = self.profile.beside(folder.clone());
@@ -270,6 +291,14 @@ impl SessionPool {
             session
         };
         self.scoped.enter(id, &open, begin).map(Home::Scoped)
+    }
+
+    /// Whether there is nothing that would end with a session: a server of the newest era that is reached by its URL.
+    pub(crate) fn keeps_nothing_by_sessions(&self) -> bool {
+        match self.config.server {
+            ServerAddress::Command(_) => false,
+            ServerAddress::Url(_) => self.profile.has_no_sessions(),
+        }
     }
 
     /// Ends what earlier sessions have left running that belonged to somebody or were with a replica that there is no more; then, again

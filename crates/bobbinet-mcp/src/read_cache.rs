@@ -19,6 +19,7 @@ use crate::{
     config::{McpConfig, McpLimits},
     json_object::JsonObject,
     scoped_sessions::ScopeId,
+    server_changes::ServerChanges,
     server_feature::ServerFeature,
     sharing::SessionScope,
 };
@@ -38,6 +39,8 @@ pub(crate) struct CachePolicy {
     is_public: bool,
     /// Whether the server's own word counts.
     is_servers: bool,
+    /// Whether it is one with equal calls of other callers while it is on its way.
+    flies_for_all: bool,
 }
 
 /// The call and whose result it is, as a hash.
@@ -95,12 +98,18 @@ impl CachePolicy {
             ttl: if is_chosen { *ttl } else { Duration::ZERO },
             is_public: *is_public && is_chosen,
             is_servers,
+            flies_for_all: *is_public && is_chosen,
         })
     }
 
     /// Under which key a call is one with others while it is on its way.
     fn flight_key(&self) -> CacheKey {
-        self.public_key.filter(|_| self.is_public).unwrap_or(self.key)
+        self.public_key.filter(|_| self.flies_for_all).unwrap_or(self.key)
+    }
+
+    /// The same for whoever has learned that what such a call comes to is each caller's own.
+    pub(crate) fn apart(self) -> Self {
+        Self { flies_for_all: false, ..self }
     }
 
     /// How long a result is kept, and for whom.
@@ -123,6 +132,8 @@ pub(crate) struct ReadCache {
     entries_max: usize,
     bytes_max: usize,
     entry_bytes_max: usize,
+    /// What the server has said to have changed, in any session.
+    pub(crate) changes: Arc<ServerChanges>,
     state: Mutex<CacheState>,
 }
 
@@ -142,6 +153,7 @@ struct CacheState {
 #[derive(Debug)]
 struct Kept {
     number: u64,
+    age: Age,
     result: Json,
     since: Instant,
     until: Instant,
@@ -151,8 +163,16 @@ struct Kept {
 #[derive(Debug)]
 struct Flight {
     number: u64,
-    writes: u64,
+    age: Age,
     landing: Arc<Landing>,
+}
+
+/// How much of what was changed a call may have seen that was made then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Age {
+    writes: u64,
+    /// By the server's own word.
+    changes: u64,
 }
 
 /// Where those wait who want what a call comes to.
@@ -167,6 +187,8 @@ enum LandingState {
     #[default]
     Flying,
     Landed(Json),
+    /// It is its caller's own, known by this key.
+    Private(Json, CacheKey),
     /// It comes to nothing for others.
     Lost,
 }
@@ -195,16 +217,32 @@ pub(crate) enum Looked {
 
 /// Somebody else's call.
 #[derive(Debug)]
-pub(crate) struct Waiting(Arc<Landing>);
+pub(crate) struct Waiting {
+    landing: Arc<Landing>,
+    /// Under which the result would be one's own.
+    key: CacheKey,
+}
+
+/// What somebody else's call comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Landed {
+    Result(Json),
+    /// Nothing for others: it has to be looked for again.
+    Lost,
+    /// It is another caller's own: each makes such a call for himself.
+    Private,
+}
 
 impl Waiting {
-    /// What it comes to. Nothing: it comes to nothing for others, and has to be looked for again. Safe to drop.
-    pub(crate) async fn landed(self) -> Option<Json> {
+    /// What it comes to. Safe to drop.
+    pub(crate) async fn landed(self) -> Landed {
         loop {
-            let changed = self.0.changed.notified();
-            match &*self.0.state() {
-                LandingState::Landed(result) => return Some(result.clone()),
-                LandingState::Lost => return None,
+            let changed = self.landing.changed.notified();
+            match &*self.landing.state() {
+                LandingState::Landed(result) => return Landed::Result(result.clone()),
+                LandingState::Private(result, key) if *key == self.key => return Landed::Result(result.clone()),
+                LandingState::Private(..) => return Landed::Private,
+                LandingState::Lost => return Landed::Lost,
                 LandingState::Flying => {}
             }
             changed.await;
@@ -218,7 +256,7 @@ pub(crate) struct LeadingCall {
     cache: Arc<ReadCache>,
     policy: CachePolicy,
     number: u64,
-    writes: u64,
+    age: Age,
     landing: Arc<Landing>,
 }
 
@@ -229,6 +267,7 @@ impl ReadCache {
             entries_max: cache_entries_max,
             bytes_max: cache_bytes_max,
             entry_bytes_max: cache_bytes_max / 16,
+            changes: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -237,26 +276,31 @@ impl ReadCache {
         self.state.lock().expect("nobody panics while looking into a cache")
     }
 
+    /// What a call sees that is made now.
+    fn age(&self, state: &CacheState, policy: CachePolicy) -> Age {
+        Age { writes: state.writes, changes: self.changes.seen_by(policy.is_servers) }
+    }
+
     /// What there is for a call.
     pub(crate) fn look(self: &Arc<Self>, policy: CachePolicy) -> Looked {
         let now = Instant::now();
         let mut state = self.state();
+        let age = self.age(&state, policy);
         for key in [Some(policy.key), policy.public_key].into_iter().flatten() {
             if let Some(kept) = state.entries.get(&key) {
-                if kept.until > now {
+                if kept.until > now && kept.age == age {
                     return Looked::Kept(kept.result.clone(), now - kept.since);
                 }
                 state.remove(key);
             }
         }
-        let writes = state.writes;
-        if let Some(flight) = state.flights.get(&policy.flight_key()).filter(|flight| flight.writes == writes) {
-            return Looked::Waits(Waiting(flight.landing.clone()));
+        if let Some(flight) = state.flights.get(&policy.flight_key()).filter(|flight| flight.age == age) {
+            return Looked::Waits(Waiting { landing: flight.landing.clone(), key: policy.key });
         }
         let landing = Arc::new(Landing::default());
         let number = state.number();
-        state.flights.insert(policy.flight_key(), Flight { number, writes, landing: landing.clone() });
-        Looked::Leads(LeadingCall { cache: self.clone(), policy, number, writes, landing })
+        state.flights.insert(policy.flight_key(), Flight { number, age, landing: landing.clone() });
+        Looked::Leads(LeadingCall { cache: self.clone(), policy, number, age, landing })
     }
 
     /// A call begins that may change something. It has ended when this is dropped.
@@ -311,7 +355,7 @@ impl LeadingCall {
         let is_kept = is_kept
             && !ttl.is_zero()
             && bytes <= self.cache.entry_bytes_max
-            && state.writes == self.writes
+            && self.cache.age(&state, self.policy) == self.age
             && state.open_writes == 0;
         if is_kept {
             state.remove(key);
@@ -322,10 +366,17 @@ impl LeadingCall {
             let number = state.number();
             state.order.insert(number, key);
             state.bytes += bytes;
-            state.entries.insert(key, Kept { number, result: result.clone(), since: now, until: now + ttl });
+            state
+                .entries
+                .insert(key, Kept { number, age: self.age, result: result.clone(), since: now, until: now + ttl });
         }
         drop(state);
-        self.landing.end(LandingState::Landed(result.clone()));
+        // Whoever waits may be somebody else, and the server has the last word on whose it is.
+        let is_for_all = key == self.policy.flight_key() || self.policy.flight_key() == self.policy.key;
+        self.landing.end(match is_for_all {
+            true => LandingState::Landed(result.clone()),
+            false => LandingState::Private(result.clone(), self.policy.key),
+        });
     }
 }
 
@@ -356,6 +407,19 @@ mod tests {
             ttl: Duration::from_millis(ttl),
             is_public: false,
             is_servers: true,
+            flies_for_all: false,
+        }
+    }
+
+    /// The same where the operator says that it is everybody's.
+    fn for_all(caller: u8, name: u8, ttl: u64) -> CachePolicy {
+        CachePolicy { is_public: true, flies_for_all: true, ..policy(caller, name, ttl) }
+    }
+
+    fn waits(cache: &Arc<ReadCache>, policy: CachePolicy) -> Waiting {
+        match cache.look(policy) {
+            Looked::Waits(waiting) => waiting,
+            other @ (Looked::Kept(..) | Looked::Leads(_)) => panic!("{other:?}"),
         }
     }
 
@@ -413,19 +477,65 @@ mod tests {
     async fn calls_at_the_same_time_are_one_and_one_that_comes_to_nothing_is_made_by_another() {
         let cache = cache(|_| {});
         let first = leads(&cache, policy(1, 1, 0));
-        let Looked::Waits(second) = cache.look(policy(1, 1, 0)) else { panic!("it is on its way") };
-        let Looked::Waits(third) = cache.look(policy(1, 1, 0)) else { panic!("it is on its way") };
+        let (second, third) = (waits(&cache, policy(1, 1, 0)), waits(&cache, policy(1, 1, 0)));
         let other = leads(&cache, policy(2, 1, 0));
         drop(first);
-        assert_eq!(second.landed().await.map(|it| it.as_str().to_owned()), None);
+        assert_eq!(second.landed().await, Landed::Lost);
         let second = leads(&cache, policy(1, 1, 0));
-        assert_eq!(third.landed().await.map(|it| it.as_str().to_owned()), None);
-        let Looked::Waits(third) = cache.look(policy(1, 1, 0)) else { panic!("it is on its way again") };
+        assert_eq!(third.landed().await, Landed::Lost);
+        let third = waits(&cache, policy(1, 1, 0));
         second.land(&json("7"), true);
-        assert_eq!(third.landed().await.map(|it| it.as_str().to_owned()).as_deref(), Some("7"));
+        assert_eq!(third.landed().await, Landed::Result(json("7")));
         assert_eq!(kept(&cache, policy(1, 1, 0)), None, "nothing is kept for no time");
         drop(other);
         assert!(cache.state().flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_server_calls_private_is_given_to_nobody_else_who_waits_for_it() {
+        let cache = cache(|_| {});
+        let first = leads(&cache, for_all(1, 1, 9_000));
+        let (own, others) = (waits(&cache, for_all(1, 1, 9_000)), waits(&cache, for_all(2, 1, 9_000)));
+        let private = json(r#"{"cacheScope":"private"}"#);
+        first.land(&private, true);
+        assert_eq!(own.landed().await, Landed::Result(private.clone()), "his own other call");
+        assert_eq!(others.landed().await, Landed::Private);
+        assert!(kept(&cache, for_all(1, 1, 9_000)).is_some() && kept(&cache, for_all(2, 1, 9_000)).is_none());
+        // Those who have learned it do not wait for each other.
+        let [_bobs, _cats] = [2, 3].map(|caller| leads(&cache, for_all(caller, 1, 9_000).apart()));
+        // What the operator calls everybody's is, unless the server says otherwise.
+        let first = leads(&cache, for_all(1, 2, 9_000));
+        let others = waits(&cache, for_all(2, 2, 9_000));
+        first.land(&json("{}"), true);
+        assert_eq!(others.landed().await, Landed::Result(json("{}")));
+        // What the server calls everybody's is its caller's own other call's too.
+        let first = leads(&cache, policy(1, 3, 0));
+        let own = waits(&cache, policy(1, 3, 0));
+        first.land(&json(r#"{"cacheScope":"public"}"#), true);
+        assert!(matches!(own.landed().await, Landed::Result(_)));
+    }
+
+    #[tokio::test]
+    async fn the_servers_own_word_makes_it_old_as_well() {
+        let cache = cache(|_| {});
+        let tool = |name| CachePolicy { is_servers: false, ..policy(1, name, 9_000) };
+        let keep_both = || {
+            leads(&cache, policy(1, 1, 9_000)).land(&json("1"), true);
+            leads(&cache, tool(2)).land(&json("2"), true);
+        };
+        keep_both();
+        let (reading, calling) = (leads(&cache, policy(1, 3, 9_000)), leads(&cache, tool(4)));
+        cache.changes.resource_changed();
+        assert_eq!(kept(&cache, policy(1, 1, 9_000)), None, "a resource");
+        assert!(kept(&cache, tool(2)).is_some(), "what a tool gives is none");
+        assert!(matches!(cache.look(tool(4)), Looked::Waits(_)) && kept(&cache, policy(1, 3, 9_000)).is_none());
+        reading.land(&json("3"), true);
+        calling.land(&json("4"), true);
+        assert_eq!(kept(&cache, policy(1, 3, 9_000)), None, "it may have been before the change");
+        assert!(kept(&cache, tool(4)).is_some());
+        cache.changes.list_changed();
+        assert!(kept(&cache, tool(2)).is_none() && kept(&cache, tool(4)).is_none());
+        assert_eq!(cache.state().bytes, 0, "what is old is looked at no more");
     }
 
     #[tokio::test]

@@ -7,9 +7,10 @@ use bobbinet_engine::Run;
 
 use crate::{
     call_listener::{Target, canceled, time_is_up},
+    contract,
     finished_call::finished_with,
     json_object::JsonObject,
-    read_cache::{CachePolicy, LeadingCall, Looked, ReadCache},
+    read_cache::{CachePolicy, Landed, LeadingCall, Looked, ReadCache},
     result::CallResult,
     supervised_session::SupervisedSession,
 };
@@ -29,7 +30,7 @@ pub(crate) enum ReadOnce {
 pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run: &Run, target: &Target) -> ReadOnce {
     let (skill, effect) = (target.tool.as_str(), run.call().effect);
     let policy = CachePolicy::of(&shared.config, target.feature, skill, &target.arguments, effect, run.task());
-    let Some(policy) = policy else { return ReadOnce::Call(None) };
+    let Some(mut policy) = policy else { return ReadOnce::Call(None) };
     // What is kept of a tool is no more to be had than the tool.
     if let Some(why) = shared.catalog().and_then(|catalog| catalog.withheld(skill)) {
         return ReadOnce::Done(Outcome::Failed(why.fault(&shared.config.name, skill)));
@@ -54,13 +55,22 @@ pub(crate) async fn look(cache: &Arc<ReadCache>, shared: &SupervisedSession, run
                     } => landed,
                 };
                 match landed {
-                    Some(result) => (result, Duration::ZERO),
-                    None => continue,
+                    Landed::Result(result) => (result, Duration::ZERO),
+                    Landed::Lost => continue,
+                    Landed::Private => {
+                        policy = policy.apart();
+                        continue;
+                    }
                 }
             }
         };
         // It was read for another kind of request, if the server has made a tool of what was a prompt: then this one is made.
-        let Ok(read) = CallResult::read_apart(target.feature, result).await else { return ReadOnce::Call(None) };
+        let Ok(read) = CallResult::read_apart(target.feature, result.clone()).await else {
+            return ReadOnce::Call(None);
+        };
+        if let Some(breach) = contract::breach(shared, run, target, &result, &read).await {
+            return ReadOnce::Done(breach);
+        }
         let mut notes = JsonObject::default();
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         notes.set(CACHED, Json::from(&serde_json::json!({"ageMs": age})));

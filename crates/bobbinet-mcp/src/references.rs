@@ -164,7 +164,7 @@ fn preview_part(previews: &str) -> Part {
 }
 
 /// The bytes of a content, a piece at a time: no second copy of it is made.
-fn pieces(content: &Content) -> Box<dyn Iterator<Item = Bytes> + Send + '_> {
+pub(crate) fn pieces(content: &Content) -> Box<dyn Iterator<Item = Bytes> + Send + '_> {
     match content {
         Content::Text(text) | Content::Url(text) => Box::new(text.as_bytes().chunks(PIECE).map(Bytes::copy_from_slice)),
         Content::Data(json) => Box::new(json.as_str().as_bytes().chunks(PIECE).map(Bytes::copy_from_slice)),

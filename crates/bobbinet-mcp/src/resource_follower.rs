@@ -107,7 +107,7 @@ async fn leg(
             }
         };
         let outcome = match CallResult::read_apart(target.feature, json).await {
-            Ok(result) => result.outcome(Some(&target.tool), &[], run.message_id("refused"), JsonObject::default()),
+            Ok(result) => result.outcome(Some(&target.tool), run.message_id("refused"), JsonObject::default()),
             Err(why) => unreadable(target, run.call().effect, &why),
         };
         let outcome = references::apply(run, attempt.shared.config.limits.result_inline_max, outcome).await;

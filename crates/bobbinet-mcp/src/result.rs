@@ -8,8 +8,7 @@ use bobbinet_core::{
 };
 
 use crate::{
-    block, json_object::JsonObject, mailbox::RpcError, prompts, resources, schema, schema::Violation, schema_check,
-    server_feature::ServerFeature,
+    block, json_object::JsonObject, mailbox::RpcError, prompts, resources, schema_check, server_feature::ServerFeature,
 };
 
 /// JSON-RPC's codes for a request that cannot be carried out as such.
@@ -132,24 +131,14 @@ impl CallResult {
         self.structured_content.as_ref().filter(|_| self.is_error != Some(true))
     }
 
-    /// What it comes to, with what is wrong with its structured content, and what else there is to say of it.
-    pub(crate) fn outcome(
-        self,
-        tool: Option<&SkillId>,
-        violations: &[Violation],
-        id: MessageId,
-        notes: JsonObject,
-    ) -> Outcome {
+    /// What it comes to, with what else there is to say of it.
+    pub(crate) fn outcome(self, tool: Option<&SkillId>, id: MessageId, notes: JsonObject) -> Outcome {
         if let Some(word) = self.result_type.as_deref().filter(|word| *word != "complete") {
             let text = format!("the server answered with a result of the kind `{word}`, which was not offered to it");
             return Outcome::Unknown { fault: Fault::new("bad-reply", text), again: false };
         }
         let is_error = self.is_error == Some(true);
         let mut metadata = JsonObject::default();
-        if !violations.is_empty() {
-            metadata.set("schemaValid", Json::of(&false));
-            metadata.set("schemaErrors", schema::errors(violations));
-        }
         if let Some(meta) = self.meta.as_ref().and_then(JsonObject::read) {
             // What the protocol itself puts there says nothing of the result.
             let own = meta.iter().filter(|(name, _)| !name.starts_with("io.modelcontextprotocol/"));
@@ -294,21 +283,13 @@ pub(crate) fn failed(error: &RpcError, id: MessageId) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use bobbinet_core::Content;
 
     use super::*;
-    use crate::{
-        catalog::{Catalog, Tool},
-        config::McpConfig,
-    };
 
-    fn outcome(text: &str, tool: Option<&Tool>) -> Outcome {
+    fn outcome(text: &str) -> Outcome {
         let result = CallResult::read(ServerFeature::Tool, &Json::parse(text).unwrap()).unwrap();
-        let violations = result.structured().zip(tool.and_then(|tool| tool.output.as_ref()));
-        let violations = violations.map(|(json, schema)| schema.check(&json.to_value())).unwrap_or_default();
-        result.outcome(tool.map(|tool| &tool.id), &violations, MessageId::parse("m").unwrap(), JsonObject::default())
+        result.outcome(None, MessageId::parse("m").unwrap(), JsonObject::default())
     }
 
     fn say(part: &Part) -> String {
@@ -327,7 +308,7 @@ mod tests {
     }
 
     fn check(text: &str, expected: &[&str]) {
-        let Outcome::Completed { artifacts, message: None } = outcome(text, None) else { panic!("{text}") };
+        let Outcome::Completed { artifacts, message: None } = outcome(text) else { panic!("{text}") };
         let parts = artifacts.iter().flat_map(|artifact| &artifact.parts).map(say).collect::<Vec<_>>();
         assert_eq!(parts, expected, "{text}");
     }
@@ -371,7 +352,7 @@ mod tests {
     fn what_was_read_and_what_a_prompt_says_become_parts_in_their_order() {
         let check = |feature, text: &str, expected: &[&str]| {
             let result = CallResult::read(feature, &Json::parse(text).unwrap()).unwrap();
-            let outcome = result.outcome(None, &[], MessageId::parse("m").unwrap(), JsonObject::default());
+            let outcome = result.outcome(None, MessageId::parse("m").unwrap(), JsonObject::default());
             let Outcome::Completed { artifacts, message: None } = outcome else { panic!("{text}") };
             assert_eq!(artifacts.iter().flat_map(|artifact| &artifact.parts).map(say).collect::<Vec<_>>(), expected);
             artifacts.first().and_then(|artifact| artifact.description.clone())
@@ -417,11 +398,11 @@ mod tests {
         crate::schema_check::in_good_time(|| {
             let keys = (0..1_000_000).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
             let wide = format!(r#"{{"content":[{{"type":"odd",{keys}}}],"_meta":{{{keys}}}}}"#);
-            let Outcome::Completed { artifacts, .. } = outcome(&wide, None) else { panic!("a wide block is no fault") };
+            let Outcome::Completed { artifacts, .. } = outcome(&wide) else { panic!("a wide block is no fault") };
             assert_eq!(artifacts[0].parts.len(), 1);
         });
         let many = vec![r#"{"type":"text","text":"x"}"#; BLOCKS_MAX + 3].join(",");
-        let Outcome::Completed { artifacts, .. } = outcome(&format!(r#"{{"content":[{many}]}}"#), None) else {
+        let Outcome::Completed { artifacts, .. } = outcome(&format!(r#"{{"content":[{many}]}}"#)) else {
             panic!("many blocks are no fault")
         };
         let parts = &artifacts[0].parts;
@@ -442,8 +423,8 @@ mod tests {
         check(r#"{"toolResult":"done"}"#, &["text done"]);
         check(r#"{"toolResult":{"n":1}}"#, &[r#"data {"n":1} | {"mcpType":""}"#]);
         check(r#"{"content":[],"isError":null,"resultType":null,"structuredContent":null}"#, &[]);
-        assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#, None), Outcome::ToolError { .. }));
-        let error = outcome(r#"{"content":[{"type":"error","message":"no such file"}]}"#, None);
+        assert!(matches!(outcome(r#"{"content":"no","isError":"true"}"#), Outcome::ToolError { .. }));
+        let error = outcome(r#"{"content":[{"type":"error","message":"no such file"}]}"#);
         assert!(matches!(&error, Outcome::ToolError { message, .. } if message.text() == "no such file"), "{error:?}");
         check(r#"{"content":[{"type":"error","text":"odd"}],"isError":false}"#, &["text odd"]);
         check(
@@ -468,28 +449,14 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_does_not_fit_its_schema_is_marked() {
-        let listing =
-            serde_json::from_value(json!([{"name":"t","outputSchema":{"type":"object","required":["n"]}}])).unwrap();
-        let listing: Vec<crate::listing::RawTool> = listing;
-        let catalog = Catalog::new(&McpConfig::new("a", "x", &[]), None, &listing.into(), None);
-        for (structured, is_marked) in [(r#"{"n":1}"#, false), (r#"{"m":1}"#, true)] {
-            let text = format!(r#"{{"content":[],"structuredContent":{structured}}}"#);
-            let Outcome::Completed { artifacts, .. } = outcome(&text, catalog.get("t")) else { panic!("{text}") };
-            assert_eq!(artifacts[0].metadata.is_some(), is_marked);
-            assert_eq!(artifacts[0].name.as_deref(), Some("t"));
-        }
-    }
-
-    #[test]
     fn noes_are_told_apart() {
-        let refused = outcome(r#"{"content":[{"type":"text","text":"no such file"}],"isError":true}"#, None);
+        let refused = outcome(r#"{"content":[{"type":"text","text":"no such file"}],"isError":true}"#);
         assert!(matches!(&refused, Outcome::ToolError { message, .. } if message.text() == "no such file"));
-        let silent = outcome(r#"{"content":[],"isError":true}"#, None);
+        let silent = outcome(r#"{"content":[],"isError":true}"#);
         assert!(matches!(&silent, Outcome::ToolError { message, .. } if !message.text().is_empty()));
-        let bad = outcome(r#"{"content":[{"type":"text","text":"MCP error -32602: bad"}],"isError":true}"#, None);
+        let bad = outcome(r#"{"content":[{"type":"text","text":"MCP error -32602: bad"}],"isError":true}"#);
         assert!(matches!(&bad, Outcome::Rejected(fault) if fault.code == "bad-arguments"));
-        assert!(matches!(outcome(r#"{"resultType":"task"}"#, None), Outcome::Unknown { again: false, .. }));
+        assert!(matches!(outcome(r#"{"resultType":"task"}"#), Outcome::Unknown { again: false, .. }));
         for (code, expected) in [(-32602, "bad-arguments"), (-32601, "unknown-skill")] {
             let error = RpcError { code, ..RpcError::own("no".to_owned()) };
             assert!(

@@ -6,11 +6,7 @@ use std::{fmt, time::Duration};
 use bobbinet_core::{Json, text};
 use tokio::time::Instant;
 
-use crate::{
-    json_object::JsonObject,
-    rpc_message,
-    secrets::Secrets,
-};
+use crate::{json_object::JsonObject, rpc_message, secrets::Secrets};
 
 /// Messages that are taken in one [`WINDOW`]. What is more is counted.
 const MESSAGES_MAX: u32 = 50;

@@ -150,6 +150,11 @@ impl ServerProfile {
         self.remembered_era
     }
 
+    /// Whether the server is known to keep nothing by sessions: in the era without a handshake there are none.
+    pub(crate) fn has_no_sessions(&self) -> bool {
+        self.state().info.as_ref().is_some_and(|info| !info.protocol_version.has_initialize())
+    }
+
     /// Makes a listing known, and what was left out of it, once. Returns whether the server should be asked again.
     pub(crate) async fn take_in(&self, info: &ServerPeerInfo, listing: Listing) -> bool {
         let (notes, is_cut_off) = (listing.notes(), listing.is_cut_off());

@@ -40,6 +40,7 @@ use crate::{
     mailbox::{ConnectionError, Mailbox, Reply},
     opening::Opening,
     rpc_channel::{self, RpcChannel},
+    server_changes::ServerChanges,
     server_log::{LogLevel, ServerLog},
     transport::{Connection, ConnectionParts, MessageSink, Transport},
 };
@@ -209,12 +210,14 @@ impl Session {
         opening: &Opening,
         config: &McpConfig,
         exclusive_tools: Arc<ExclusiveTools>,
+        changes: Arc<ServerChanges>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
         let ConnectionParts { messages, sink, mut connection, secrets } = transport.connect(folder).await?;
         let (limits, me) = (&config.limits, client_config(config));
-        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
-        let mut channel = RpcChannel::new(messages, sink.clone(), in_flight.clone(), ServerLog::new(&config.name, secrets));
+        let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools, changes));
+        let mut channel =
+            RpcChannel::new(messages, sink.clone(), in_flight.clone(), ServerLog::new(&config.name, secrets));
         let agreed = tokio::select! {
             biased;
             agreed = handshake::negotiate(&mut channel, opening, &*connection, &me) => agreed,
@@ -381,9 +384,10 @@ mod tests {
         let opening = Opening::first(ProtocolEra::Auto, None);
         let config = McpConfig::new("a", "", &[]);
         let exclusive_tools = Arc::new(ExclusiveTools::of(&config));
-        let session = Session::open(&transport, Path::new("one"), &opening, &config, exclusive_tools, &tracker)
-            .await
-            .expect("it answers");
+        let session =
+            Session::open(&transport, Path::new("one"), &opening, &config, exclusive_tools, Arc::default(), &tracker)
+                .await
+                .expect("it answers");
         let client = session.client().clone();
         let declared = client.capabilities();
         assert!(declared.tools.is_some() && declared.completions.is_some() && declared.prompts.is_none());

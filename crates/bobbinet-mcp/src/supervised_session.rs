@@ -15,17 +15,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     breaker::{Breaker, BreakerDecision},
     catalog::Catalog,
-    config::{McpConfig, ProtocolEra},
+    config::{McpConfig, ProtocolEra, StartPolicy},
     exclusive_tools::ExclusiveTools,
+    idle_time::IdleTime,
+    last_words::headline,
     listing,
     listing_pace::ListingPace,
     login::LoginNeeded,
     mailbox::ConnectionError,
     opening::Opening,
     resource_watcher,
+    server_changes::ServerChanges,
     server_profile::ServerProfile,
     session::{Client, Session, StartError},
-    transport::{Transport, headline},
+    transport::Transport,
 };
 
 /// How soon a server that failed over the list of its tools is asked again; each further time after twice as long.
@@ -46,6 +49,8 @@ pub(crate) struct SupervisedSession {
     /// Who may call through this session at the same time as whom.
     pub(crate) exclusive_tools: Arc<ExclusiveTools>,
     profile: Arc<ServerProfile>,
+    /// What the server has said to have changed, in any session of the agent.
+    changes: Arc<ServerChanges>,
     transport: Arc<dyn Transport>,
     /// The session's own folder, for its transport.
     folder: PathBuf,
@@ -66,11 +71,15 @@ struct SupervisionStatus {
     was_foreseen: bool,
     /// Whether it was up at least once in this life of the node.
     was_up: bool,
+    /// Whether one that was up is over: what its server kept in it is gone.
+    was_lost: bool,
 }
 
 /// Where the session stands.
 #[derive(Clone, Debug)]
 enum SessionStage {
+    /// Nobody has called it yet, or for a while: the next call starts it.
+    Asleep,
     /// It is on its way, perhaps again; with what was wrong the last time.
     Starting(Option<String>),
     Up(Arc<Client>),
@@ -101,20 +110,25 @@ impl SupervisedSession {
     pub(crate) fn new(
         config: Arc<McpConfig>,
         profile: Arc<ServerProfile>,
+        changes: Arc<ServerChanges>,
         transport: Arc<dyn Transport>,
         folder: PathBuf,
         stop: CancellationToken,
     ) -> Self {
+        // What is not known of its tools yet somebody has to ask for.
+        let sleeps = config.start == StartPolicy::OnDemand && profile.catalog().is_some();
         let status = SupervisionStatus {
-            stage: SessionStage::Starting(None),
+            stage: if sleeps { SessionStage::Asleep } else { SessionStage::Starting(None) },
             down_since: None,
             was_foreseen: false,
             was_up: false,
+            was_lost: false,
         };
         Self {
             exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
             config,
             profile,
+            changes,
             transport,
             folder,
             status: Mutex::new(status),
@@ -151,7 +165,7 @@ impl SupervisedSession {
     /// Whether the server can be called, and why not if it cannot: in words that say nothing of its own.
     pub(crate) fn ready(&self) -> Result<(), String> {
         match &self.status().stage {
-            SessionStage::Up(_) => Ok(()),
+            SessionStage::Up(_) | SessionStage::Asleep => Ok(()),
             SessionStage::Starting(None) => Err("the MCP server is starting".to_owned()),
             SessionStage::Starting(Some(why)) => Err(format!("the MCP server is starting again: {}", headline(why))),
             SessionStage::Resting { why, .. } => {
@@ -182,6 +196,13 @@ impl SupervisedSession {
         self.status().was_up
     }
 
+    /// Whether one that was up is over, and another has begun or will.
+    pub(crate) fn was_lost(&self) -> bool {
+        let status = self.status();
+        let is_over = matches!(&status.stage, SessionStage::Up(client) if client.in_flight.broken().is_some());
+        status.was_lost || is_over
+    }
+
     /// What somebody has to do before the server takes calls, if it wants that and is not up.
     pub(crate) fn login(&self) -> Option<LoginNeeded> {
         let is_up = matches!(&self.status().stage, SessionStage::Up(client) if client.in_flight.broken().is_none());
@@ -204,7 +225,7 @@ impl SupervisedSession {
         // Nobody is to find it left alone in between.
         let resting = match &self.status().stage {
             SessionStage::Resting { why, .. } => Some(why.clone()),
-            SessionStage::Starting(_) | SessionStage::Up(_) | SessionStage::Stopped => None,
+            SessionStage::Asleep | SessionStage::Starting(_) | SessionStage::Up(_) | SessionStage::Stopped => None,
         };
         if let Some(why) = resting {
             self.enter(SessionStage::Starting(Some(why)));
@@ -252,6 +273,10 @@ impl SupervisedSession {
             let last = match stage {
                 SessionStage::Up(client) if client.in_flight.broken().is_none() => return Ok(client),
                 SessionStage::Up(_) => None,
+                SessionStage::Asleep => {
+                    self.wake();
+                    continue;
+                }
                 SessionStage::Starting(last) => last,
                 SessionStage::Resting { why, until } => match waited_for {
                     Some(until) => {
@@ -274,6 +299,32 @@ impl SupervisedSession {
                 let why = last.map(|why| format!(": {why}")).unwrap_or_default();
                 let text = format!("the MCP server of agent `{name}` did not get ready in time{why}");
                 return Err(Fault::new("server-not-ready", text));
+            }
+        }
+    }
+
+    /// Has a server started that sleeps.
+    fn wake(&self) {
+        let mut status = self.status();
+        if matches!(status.stage, SessionStage::Asleep) {
+            status.stage = SessionStage::Starting(None);
+            drop(status);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Returns when somebody wants the server; at once unless it sleeps.
+    async fn wanted(&self) -> NextStep {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !matches!(self.status().stage, SessionStage::Asleep) {
+                return NextStep::BeginAgain;
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return NextStep::Stop,
+                () = changed => {}
             }
         }
     }
@@ -306,6 +357,9 @@ impl SupervisedSession {
         let mut opening = Opening::first(self.config.era, self.profile.remembered_era());
         let mut was_doubted = false;
         loop {
+            if self.wanted().await == NextStep::Stop {
+                break;
+            }
             let why = match self.run_once(&mut opening, &tracker).await {
                 SessionEnd::Stopped => break,
                 SessionEnd::Unanswered(error) => {
@@ -335,12 +389,21 @@ impl SupervisedSession {
                     tracing::info!(agent = self.config.name, "server has ended the session; another is begun");
                     continue;
                 }
+                SessionEnd::Idle => {
+                    tracing::info!(agent = self.config.name, "nobody has called the server for a while; it is ended");
+                    continue;
+                }
             };
             if matches!(self.pause_after(&mut breaker, why).await, NextStep::Stop) {
                 break;
             }
         }
         self.enter(SessionStage::Stopped);
+    }
+
+    async fn open(&self, opening: &Opening, tracker: &TaskTracker) -> Result<Session, StartError> {
+        let (exclusive_tools, changes) = (self.exclusive_tools.clone(), self.changes.clone());
+        Session::open(&*self.transport, &self.folder, opening, &self.config, exclusive_tools, changes, tracker).await
     }
 
     /// One session from its beginning to its end. The opening becomes the one that worked.
@@ -350,9 +413,7 @@ impl SupervisedSession {
         let started = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            started = Session::open(&*self.transport, &self.folder, opening, config, self.exclusive_tools.clone(), tracker) => {
-                Some(started)
-            }
+            started = self.open(opening, tracker) => Some(started),
         };
         let Some(started) = started else {
             // It ends now that nobody holds the connection. But whoever stops us wants to know that it has ended.
@@ -370,6 +431,8 @@ impl SupervisedSession {
             () = self.stop.cancelled() => None,
             listed = listing::read(&client, &config.limits) => Some(listed),
         };
+        let least = Duration::from_millis(config.limits.list_fresh_min_ms);
+        let fresh = listed.as_ref().and_then(|it| it.as_ref().ok()?.fresh_for(client.capabilities(), least));
         // Some let everybody shake hands, and nobody look around: there is nothing to be up for.
         let login = self.transport.login().filter(|_| self.catalog().is_none());
         let is_cut_off = match listed {
@@ -404,30 +467,45 @@ impl SupervisedSession {
             status.was_up = true;
         }
         self.enter(SessionStage::Up(client.clone()));
-        let is_over = self.watch(&client, &mut session, is_cut_off).await;
+        let is_over = self.watch(&client, &mut session, is_cut_off, fresh).await;
         // Nobody is sent to it any more from here on.
-        if !matches!(is_over, NextStep::Stop) {
-            self.enter(SessionStage::Starting(None));
+        match is_over {
+            NextStep::Stop => {}
+            NextStep::Sleep => self.enter(SessionStage::Starting(None)),
+            NextStep::BeginAgain => {
+                self.status().was_lost = true;
+                self.enter(SessionStage::Starting(None));
+            }
         }
         let broken = client.in_flight.broken();
         // It may be seen to be gone before its messages end: the calls that it has died under are told now.
         if broken.is_none() {
             let why = match is_over {
-                NextStep::Stop => "it ended".to_owned(),
+                NextStep::Stop | NextStep::Sleep => "it ended".to_owned(),
                 NextStep::BeginAgain => session.connection().explain("it ended").await,
             };
             client.in_flight.close(ConnectionError::Died(why));
         }
         self.status().was_foreseen = client.in_flight.was_foreseen();
+        let has_served = client.in_flight.has_served();
         drop(client);
         match is_over {
             NextStep::Stop => {
                 session.close(grace).await;
                 SessionEnd::Stopped
             }
+            NextStep::Sleep => {
+                session.close(grace).await;
+                self.enter(SessionStage::Asleep);
+                SessionEnd::Idle
+            }
             NextStep::BeginAgain => {
                 let has_expired = broken == Some(ConnectionError::Expired) && begun.elapsed() > EXPIRY_MIN;
-                let why = self.close_dead(session, broken).await;
+                let mut why = self.close_dead(session, broken).await;
+                // What it said at last may be of anybody's call, and whoever comes next reads this.
+                if has_served {
+                    why = headline(&why).to_owned();
+                }
                 if has_expired { SessionEnd::Expired } else { SessionEnd::Died(why) }
             }
         }
@@ -449,9 +527,18 @@ impl SupervisedSession {
     }
 
     /// Looks after a session: reads the lists again when one changes. Returns when it is over.
-    async fn watch(&self, client: &Arc<Client>, session: &mut Session, is_cut_off: bool) -> NextStep {
+    async fn watch(
+        &self,
+        client: &Arc<Client>,
+        session: &mut Session,
+        is_cut_off: bool,
+        mut fresh: Option<Duration>,
+    ) -> NextStep {
+        let least = Duration::from_millis(self.config.limits.list_fresh_min_ms);
+        let mut calls = self.exclusive_tools.admitted();
         let mut pace = ListingPace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
         let mut retry = is_cut_off.then_some(LIST_RETRY_FIRST);
+        let mut idle = IdleTime::new(&self.config);
         loop {
             let pause = tokio::select! {
                 biased;
@@ -460,8 +547,15 @@ impl SupervisedSession {
                 () = session.connection_mut().gone() => return NextStep::BeginAgain,
                 // Some servers register their tools one by one, with a message for each.
                 () = client.in_flight.lists_changed() => pace.pause(Instant::now()),
+                () = idle.passed(&self.exclusive_tools, client) => return NextStep::Sleep,
                 () = sleep_or_never(retry) => Duration::ZERO,
+                // What nobody uses is not asked for again.
+                () = sleep_or_never(fresh) => match self.exclusive_tools.admitted() == calls {
+                    true => continue,
+                    false => Duration::ZERO,
+                },
             };
+            calls = self.exclusive_tools.admitted();
             let listed = async {
                 tokio::time::sleep(pause).await;
                 listing::read(client, &self.config.limits).await
@@ -475,7 +569,10 @@ impl SupervisedSession {
             pace.read(Instant::now());
             let next = retry.map_or(LIST_RETRY_FIRST, |pause| (pause * 2).min(LIST_RETRY_MAX));
             retry = match listed {
-                Ok(listing) => self.profile.take_in(client.info(), listing).await.then_some(next),
+                Ok(listing) => {
+                    fresh = listing.fresh_for(client.capabilities(), least);
+                    self.profile.take_in(client.info(), listing).await.then_some(next)
+                }
                 Err(_) if client.in_flight.broken().is_some() => return NextStep::BeginAgain,
                 // Where each request goes by itself, one that broke off says nothing of the others, which go on.
                 Err(broken) => {
@@ -553,6 +650,8 @@ enum SessionEnd {
     Died(String),
     /// It was up, and its server has ended it in good order.
     Expired,
+    /// It was up, and nobody has called it for a while.
+    Idle,
 }
 
 /// What comes after the end of a session, or after the pause that follows it.
@@ -560,10 +659,12 @@ enum SessionEnd {
 enum NextStep {
     Stop,
     BeginAgain,
+    /// Until somebody calls it.
+    Sleep,
 }
 
 /// A number from 0 to 1 that differs from process to process.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(std::process::id());
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)

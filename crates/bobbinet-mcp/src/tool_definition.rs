@@ -1,4 +1,4 @@
-//! What a server says of a tool or a prompt, as one thing: its hash, by which a change is known, and as text for the one who is to look at it.
+//! What a server says of a tool, a prompt or a resource template, as one thing: its hash, by which a change is known, and as text for the one who is to look at it.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use bobbinet_text::{hidden, revealed};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::{listing::RawTool, prompts::RawPrompt, rpc_message::shorten};
+use crate::{listing::RawTool, prompts::RawPrompt, resources::RawTemplate, rpc_message::shorten};
 
 /// What begins the hash of a tool: `_meta` counts in it.
 const WITH_META: &str = "m:";
@@ -15,7 +15,7 @@ const WITH_META: &str = "m:";
 /// Bytes of a definition that are kept to be shown.
 const SHOWN_MAX: usize = 16 << 10;
 
-/// What is said of a tool or a prompt.
+/// What is said of a tool, a prompt or a resource template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ToolDefinition {
     /// Of its canonical form (RFC 8785): the order of names and what stands between them are no change, nor is the order of what is a set,
@@ -50,6 +50,22 @@ impl ToolDefinition {
             Ok(Value::Object(fields)) => Self::of(fields),
             Ok(_) | Err(_) => Self::of(Map::new()),
         }
+    }
+
+    /// Of what is told to people and models: when it was made, and pictures, change as they like.
+    pub(crate) fn of_template(template: &RawTemplate) -> Self {
+        let mut fields = Map::new();
+        let listed = template.listed.as_ref().map(Json::to_value);
+        for name in ["name", "title", "description", "mimeType"] {
+            let value = listed.as_ref().and_then(|listed| listed.get(name)).cloned();
+            fields.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        // As the server writes them: what is listed is without what is invisible.
+        for (name, text) in [("name", &template.name), ("title", &template.title)] {
+            fields.extend(text.as_deref().map(|text| (name.to_owned(), text.into())));
+        }
+        fields.insert("uriTemplate".to_owned(), template.uri_template.as_str().into());
+        Self::of(fields)
     }
 
     fn of(fields: Map<String, Value>) -> Self {

@@ -13,7 +13,8 @@ use similar::TextDiff;
 
 use crate::{
     json_object::JsonObject,
-    pinned_tools::{OpenChanges, PinnedTools, ToolChange},
+    pinned_tools::{self, OpenChanges, PinnedTools, ToolChange},
+    prompts,
     rpc_message::shorten,
 };
 
@@ -114,7 +115,13 @@ fn was_asked(task: &Task, changes: &str) -> bool {
 fn ask(agent: &str, open: &OpenChanges, id: MessageId) -> Question {
     let OpenChanges { id: changes, tools, versions } = open;
     let names = tools.keys().map(|name| format!("`{}`", revealed(name))).collect::<Vec<_>>();
-    let what = if names.len() == 1 { "its tool" } else { "its tools" };
+    let are_tools =
+        tools.keys().all(|name| !name.starts_with(prompts::PREFIX) && !name.starts_with(pinned_tools::TEMPLATE));
+    let what = match (are_tools, names.len()) {
+        (true, 1) => "its tool",
+        (true, _) => "its tools",
+        (false, _) => "what it offers as",
+    };
     let mut text = format!(
         "The server of agent `{agent}` says something else of {what} {} than when it was first seen. Is that right?\n\n\
          Until you say so, nobody can call what has changed: it may want models to do something else with it than you have agreed to. \

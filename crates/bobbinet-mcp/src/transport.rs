@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use rmcp::model::RequestId;
 
 use crate::{
+    authorization::Authorization,
     login::LoginNeeded,
     mailbox::{ConnectionError, Reply},
     secrets::Secrets,
@@ -44,6 +45,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
     /// Somebody says that it was done, or time has passed: what the server said last counts no more.
     fn forget_login(&self) {}
+
+    /// What somebody logs in to that the server takes calls, if there is such a thing.
+    fn account(&self) -> Option<Arc<Authorization>> {
+        None
+    }
 
     /// Ends what a connection of this folder has left running that nobody holds any more, perhaps in an earlier life of
     /// ours. Returns how many processes that were.
@@ -164,18 +170,4 @@ pub(crate) trait MessageSink: fmt::Debug + Send + Sync {
 
     /// Lets the server know that nothing more will come.
     async fn close(&self);
-}
-
-/// What stands between the reason of an end and the server's last words.
-const LAST_WORDS: &str = ". Its last words:";
-
-/// A reason for an end, and below it what the server said at last.
-pub(crate) fn with_last_words(why: &str, words: &str) -> String {
-    if words.is_empty() { why.to_owned() } else { format!("{why}{LAST_WORDS}\n{words}") }
-}
-
-/// The first line of such a reason: for those who are nobody to the server.
-pub(crate) fn headline(why: &str) -> &str {
-    let line = why.lines().next().unwrap_or_default();
-    line.strip_suffix(LAST_WORDS).unwrap_or(line)
 }

@@ -107,15 +107,22 @@ pub(crate) async fn load(
 
 async fn content(run: &Run, url: &str, is_base64: bool, bytes_max: u64) -> Result<String, Outcome> {
     let rejected = |code, text| Err(Outcome::Rejected(Fault::new(code, text)));
-    if !run.is_blob(url) {
-        let text = format!("{url} is not of this node, and nothing is fetched from elsewhere: upload it here first");
-        return rejected("foreign-url", text);
-    }
     let (bytes, _) = match run.read_blob(url, bytes_max).await {
         Ok(read) => read,
+        Err(BlobError::NotFound) if !run.is_blob(url) => {
+            let text =
+                format!("{url} is not of this node, and nothing is fetched from elsewhere: upload it here first");
+            return rejected("foreign-url", text);
+        }
         Err(BlobError::NotFound) => {
             let text = format!("there is nothing of yours at {url}, or not any more: upload it again");
             return rejected("upload-not-found", text);
+        }
+        Err(BlobError::Quarantined) => {
+            let text = format!(
+                "what is at {url} is a result that is not as its tool has promised, and is no argument: look at it, and upload what is good of it"
+            );
+            return rejected("quarantined", text);
         }
         Err(BlobError::Large { max }) => {
             let text = format!("what is at {url} is larger than the {max} bytes that an argument may have");

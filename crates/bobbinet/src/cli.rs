@@ -4,6 +4,7 @@ mod blob;
 mod card;
 mod flow;
 mod key;
+mod login;
 mod mcp;
 mod peers;
 mod push;
@@ -34,6 +35,7 @@ pub(crate) use blob::Blob;
 pub(crate) use card::Card;
 pub(crate) use flow::{Flow, FlowCheck, FlowGraph, FlowRun};
 pub(crate) use key::{Key, KeyCreate, KeyRevoke, Policy, PolicyTest};
+pub(crate) use login::{ServerLogin, ServerLogout};
 pub(crate) use mcp::{Mcp, McpHost};
 pub(crate) use peers::{PeerAdd, PeerAuthArgs, PeerPlace, Peers};
 pub(crate) use push::Push;
@@ -200,6 +202,10 @@ pub(crate) enum Command {
     /// Run, check and draw flows: files in the Open Workflow DSL that say which agent does what, and in which order
     #[command(subcommand)]
     Flow(Flow),
+    /// Log in with a browser at the MCP server elsewhere that an agent of a node is, for all who may call the agent
+    Login(ServerLogin),
+    /// Take such a login away from an agent
+    Logout(ServerLogout),
     /// Tokens for agents elsewhere: get one as the agent's card says, and keep it
     #[command(subcommand)]
     Auth(Auth),
@@ -231,10 +237,18 @@ pub(crate) enum Command {
     /// Settings: those of A2ACLI_* variables and .env files
     #[command(subcommand)]
     Config(Config),
-    /// Print a completion script
+    /// Print a completion script: `source <(bobbinet completion bash)`; agents, skills and arguments come from the nodes that run
+    #[command(visible_alias = "completions")]
     Completion {
         /// For which shell
         shell: Shell,
+    },
+    /// What the last of these words of `bobbinet call` may be: for completion scripts
+    #[command(hide = true)]
+    CompleteCall {
+        /// What was typed behind it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
     /// The program between a node and a server, which ends with both
     #[command(hide = true)]
@@ -360,7 +374,8 @@ pub(crate) struct Agent {
     /// What goes along with every request to it; a secret by its name alone: 'Authorization=Bearer ${env:MCP_TOKEN}'
     #[arg(long = "header", value_name = "NAME=VALUE", conflicts_with = "command")]
     pub(crate) headers: Vec<String>,
-    /// Where the server runs [default: here]
+    /// Where the server runs [default: in a folder of its own in the data folder; what its command names is found from here all the
+    /// same]. For servers that go by the folder they were started in: --cwd .
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cwd: Option<PathBuf>,
     /// A variable for the server; with a name alone, the one that is set here

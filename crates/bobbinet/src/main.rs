@@ -30,6 +30,7 @@ mod principals;
 mod remark;
 mod settings;
 mod shell;
+mod shell_completion;
 mod store;
 mod telemetry;
 
@@ -148,6 +149,8 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Import(command) => done(import::run(output, command)),
         Command::Flow(cli::Flow::Check(check)) => done(block_on(global, flow::check(output, check))?),
         Command::Flow(cli::Flow::Graph(graph)) => done(flow::graph(output, graph)),
+        Command::Login(login) => done(block_on(global, client()?.server_login(login))?),
+        Command::Logout(logout) => done(block_on(global, client()?.server_logout(logout))?),
         Command::Auth(auth) => done(block_on(global, client()?.auth(auth))?),
         Command::Token(token) => done(block_on(global, client()?.token(token))?),
         Command::Peers { command, place } => done(block_on(global, peers::run(output, command, place))?),
@@ -156,9 +159,11 @@ fn run(global: &Global, command: Command, sources: &Sources) -> Result<ExitCode,
         Command::Store(command) => done(store::run(output, command)),
         Command::Config(Config::Show) => done(settings::show(output, &Cli::command(), sources)),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "bobbinet", &mut std::io::stdout());
+            // Whoever does not read any more does not want to know.
+            shell_completion::write(shell, &mut Cli::command(), &mut std::io::stdout()).ok();
             Ok(ExitCode::SUCCESS)
         }
+        Command::CompleteCall { words } => done(block_on(global, client()?.complete_call(&words))?),
         Command::ExecMcp { .. } => Err(Failure::new(Code::Usage, "exec-mcp comes first, before any option")),
     }
 }

@@ -5,7 +5,11 @@ use std::{
     path::Path,
 };
 
-use bobbinet_store::{OpenError, STORE_FOLDER, TornTail};
+use bobbinet_engine::blob_holder;
+use bobbinet_store::{
+    OpenError, STORE_FOLDER, TornTail,
+    blobs::{self, BLOBS_FOLDER, BlobDamage},
+};
 
 use crate::{
     cli::Store,
@@ -26,11 +30,21 @@ pub(crate) fn run(output: Output, command: Store) -> Result<(), Failure> {
 
 fn check(output: Output, data: &Path) -> Result<(), Failure> {
     let folder = data.join(STORE_FOLDER);
-    let report = bobbinet_store::check(store_options(data)).map_err(|error| unopened(&error, &folder))?;
+    let mut report = bobbinet_store::check(store_options(data)).map_err(|error| unopened(&error, &folder))?;
+    let beside = data.join(BLOBS_FOLDER);
+    let blobs = blobs::check(&beside).map_err(|error| {
+        Failure::new(Code::Internal, format!("the folder {} cannot be read: {error}", beside.display()))
+    })?;
+    let is_log_whole = report.faults.is_empty();
+    report.faults.extend(blobs.faults.iter().map(blob_fault));
     if output.is_json() {
         output.json(&serde_json::json!({
             "folder": folder, "ok": report.faults.is_empty(), "streams": report.streams, "records": report.records,
             "cells": report.cells, "blobs": report.blobs, "last": report.last, "faults": report.faults,
+            "beside": {
+                "contents": blobs.contents, "bytes": blobs.bytes, "holdings": blobs.holdings, "orphans": blobs.orphans,
+                "unfinished": blobs.unfinished,
+            },
             "torn": report.torn.iter().map(|tear| serde_json::json!({
                 "bytes": tear.bytes, "after": tear.after, "newest": tear.newest,
             })).collect::<Vec<_>>(),
@@ -42,6 +56,12 @@ fn check(output: Output, data: &Path) -> Result<(), Failure> {
         output.field("Cells", report.cells)?;
         output.field("Blobs", report.blobs)?;
         output.field("Last", report.last)?;
+        output.field("Beside", format!("{} contents of {} bytes in all", blobs.contents, blobs.bytes))?;
+        if blobs.orphans + blobs.unfinished > 0 {
+            let (orphans, unfinished) = (blobs.orphans, blobs.unfinished);
+            let left = format!("{orphans} that nobody holds, {unfinished} half-written; the next start removes them");
+            output.field("Left over", left)?;
+        }
         report.torn.iter().try_for_each(|TornTail { bytes, after, .. }| {
             output.field(
                 "Torn",
@@ -55,8 +75,19 @@ fn check(output: Output, data: &Path) -> Result<(), Failure> {
         0 => Ok(()),
         // The document has said it.
         count if output.is_json() => Err(Failure::told(Code::StoreDamaged, format!("the store has {count} faults"))),
-        count => Err(Failure::new(Code::StoreDamaged, format!("the store has {count} faults"))
-            .hint("make a copy of the folder; `bobbinet store export --salvage` saves what can be read")),
+        count => Err(Failure::new(Code::StoreDamaged, format!("the store has {count} faults")).hint(match is_log_whole {
+            true => "what is beside the log is not in an export: put back the files from a backup of the folder, or make the calls anew",
+            false => "make a copy of the folder; `bobbinet store export --salvage` saves what can be read",
+        })),
+    }
+}
+
+/// A damaged content beside the log, by those who miss it.
+fn blob_fault(BlobDamage { hash, holders, why }: &BlobDamage) -> String {
+    let holders = holders.iter().map(blob_holder).collect::<Vec<_>>().join(", ");
+    match hash {
+        Some(hash) => format!("{holders}: the blob {hash}: {why}"),
+        None => why.clone(),
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "cli/agents.rs"]
 mod agents;
+#[path = "cli/completion.rs"]
+mod completion;
 #[path = "cli/configuration.rs"]
 mod configuration;
 #[path = "cli/conventions.rs"]
@@ -18,3 +20,5 @@ mod owner;
 mod policy;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/server_login.rs"]
+mod server_login;

@@ -21,11 +21,10 @@ const UNABLE: [(&str, &str); 1] = [(
 )];
 
 /// What is outside our subset, in the checker's words.
-const REFUSALS: [&str; 8] = [
+const REFUSALS: [&str; 7] = [
     "OpenAPI services are not called from flows",
     "gRPC services are not called from flows",
     "AsyncAPI services are not called from flows",
-    "MCP servers are not called from flows yet",
     "are not run from flows",
     "would have to be fetched from a catalog",
     "extensions are not carried out here",

@@ -340,6 +340,9 @@ fn problem(refusal: BlobRefusal) -> Problem {
             let detail = "it is damaged on this node's disk, and is not given out: tell the node's operator";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "CORRUPT", detail)
         }
+        BlobRefusal::Blob(error @ BlobError::Quarantined) => {
+            Problem::new(StatusCode::CONFLICT, "QUARANTINED", error.to_string())
+        }
         BlobRefusal::Blob(BlobError::Unavailable(why)) => {
             tracing::error!(why, "a blob could not be read or kept");
             unavailable("it cannot be read or kept now")

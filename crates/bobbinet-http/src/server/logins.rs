@@ -3,13 +3,26 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use bobbinet_core::AgentName;
 use http::StatusCode;
+use serde_json::Value;
 
 /// Where browsers come back, below the node's URL.
 pub const CALLBACK_PATH: &str = "/oauth/callback";
 
 /// Where it stands who the node is.
 pub const CLIENT_PATH: &str = "/oauth/client.json";
+
+/// What may be asked of an agent's logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentLogin {
+    /// How they stand: `GET …/bobbinet/login`.
+    Show,
+    /// Where somebody logs in: `POST …/bobbinet/login`.
+    Begin,
+    /// To have none any more: `DELETE …/bobbinet/login`.
+    Forget,
+}
 
 /// The logins of a node at servers elsewhere.
 #[async_trait]
@@ -19,4 +32,12 @@ pub trait Logins: fmt::Debug + Send + Sync {
 
     /// Who the node is, as JSON (OAuth Client ID Metadata Document), if it is to be looked up.
     fn client_metadata(&self) -> Option<String>;
+
+    /// What the node's owner wants of the logins of an agent. `None`: nobody logs in at its server.
+    ///
+    /// # Errors
+    /// It cannot be done, for this reason.
+    async fn of_agent(&self, _agent: &AgentName, _asked: AgentLogin) -> Result<Option<Value>, String> {
+        Ok(None)
+    }
 }

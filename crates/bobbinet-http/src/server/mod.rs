@@ -44,5 +44,5 @@ mod version;
 pub use a2a_server::{Mount, OtherBinding, Server, ServerSetup, SetupError};
 pub use blob_urls::HttpBlobUrls;
 pub use listen::serve;
-pub use logins::{CALLBACK_PATH, CLIENT_PATH, Logins};
+pub use logins::{AgentLogin, CALLBACK_PATH, CLIENT_PATH, Logins};
 pub use tls::{Tls, TlsFault, TlsFiles};

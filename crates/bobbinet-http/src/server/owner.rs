@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::{
     a2a_server::{Mounted, Server},
-    answer, auth, fault, letters, receive, show,
+    answer, auth, fault, letters,
+    logins::AgentLogin,
+    receive, show,
 };
 
 /// What is asked of an agent.
@@ -27,6 +29,8 @@ pub(super) enum Asked<'a> {
     RetryLetter(&'a str, &'a str),
     /// To remove one: `POST …/bobbinet/push/TASK/WEBHOOK/drop`.
     DropLetter(&'a str, &'a str),
+    /// Its logins at its server: `…/bobbinet/login`.
+    Login(AgentLogin),
 }
 
 /// Answers it, to nobody but the one who asks.
@@ -53,14 +57,33 @@ async fn told(server: &Arc<Server>, agent: &Mounted, asked: Asked<'_>, parts: &P
         idempotency: None,
         extensions: &[],
     };
+    if let Asked::Login(asked) = asked {
+        return login(server, &context, asked).await;
+    }
     match document(server, &context, asked).await {
         Ok(document) => answer::json(StatusCode::OK, document.to_string()),
         // What somebody else may not see is not there.
-        Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => {
-            let error: Error = ErrorKind::TaskNotFound.into();
-            answer::error_with_status(&answer::UNREAD, &error, StatusCode::NOT_FOUND)
-        }
+        Err(GatewayError::NotFound | GatewayError::Engine(EngineError::NotFound)) => not_found(),
         Err(error) => answer::error(&answer::UNREAD, &fault::of_gateway(error, &server.limits)),
+    }
+}
+
+fn not_found() -> Response {
+    let error: Error = ErrorKind::TaskNotFound.into();
+    answer::error_with_status(&answer::UNREAD, &error, StatusCode::NOT_FOUND)
+}
+
+async fn login(server: &Server, context: &RequestContext<'_>, asked: AgentLogin) -> Response {
+    match server.gateway.owners_agent(context) {
+        Ok(()) => {}
+        Err(GatewayError::NotFound) => return not_found(),
+        Err(error) => return answer::error(&answer::UNREAD, &fault::of_gateway(error, &server.limits)),
+    }
+    let Some(logins) = server.logins.get().cloned() else { return not_found() };
+    match logins.of_agent(context.agent, asked).await {
+        Ok(Some(document)) => answer::json(StatusCode::OK, document.to_string()),
+        Ok(None) => not_found(),
+        Err(why) => answer::json(StatusCode::BAD_GATEWAY, json!({ "why": why }).to_string()),
     }
 }
 
@@ -71,6 +94,8 @@ async fn document(server: &Server, context: &RequestContext<'_>, asked: Asked<'_
         Asked::Tree(id) => gateway.tree(context, id).await.map(|tree| show::nested(&tree)),
         Asked::Letters => gateway.letters(context).await.map(|letters| letters::shown(&letters)),
         Asked::RetryLetter(task, id) => gateway.retry_letter(context, task, id).await.map(|()| json!({})),
+        // Answered above: it is no business of the gateway's.
+        Asked::Login(_) => Err(GatewayError::NotFound),
         Asked::DropLetter(task, id) => gateway.drop_letter(context, task, id).await.map(|()| json!({})),
     }
 }

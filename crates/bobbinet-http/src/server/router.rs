@@ -17,7 +17,8 @@ use super::{
     a2a_server::{Mount, Mounted, Server},
     answer, blobs, card,
     cards::JWKS_PATH,
-    catalog, events, login_pages, logins,
+    catalog, events, login_pages,
+    logins::{self, AgentLogin},
     owner::{self, Asked},
     probe, rest, rpc,
 };
@@ -135,6 +136,7 @@ fn agent(router: Router<Arc<Server>>, base: &str) -> Router<Arc<Server>> {
         // Not of A2A: for the node's owner.
         .route(&format!("{base}/bobbinet/tasks/{{task}}"), get(show_task))
         .route(&format!("{base}/bobbinet/tasks/{{task}}/tree"), get(show_tree))
+        .route(&format!("{base}/bobbinet/login"), get(show_login).post(begin_login).delete(forget_login))
         .route(&format!("{base}/bobbinet/push"), get(show_letters))
         .route(&format!("{base}/bobbinet/push/{{task}}/{{webhook}}/retry"), post(retry_letter))
         .route(&format!("{base}/bobbinet/push/{{task}}/{{webhook}}/drop"), post(drop_letter))
@@ -243,6 +245,26 @@ async fn drop_upload(State(server): State<Arc<Server>>, path: RawPathParams, req
     match (known_at(&server, &path), named(&path, "upload")) {
         (Some(agent), Some(id)) => blobs::remove(&server, agent, id, request).await,
         (Some(_) | None, _) => not_found().await,
+    }
+}
+
+async fn show_login(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    login(&server, &path, AgentLogin::Show, request).await
+}
+
+async fn begin_login(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    login(&server, &path, AgentLogin::Begin, request).await
+}
+
+async fn forget_login(State(server): State<Arc<Server>>, path: RawPathParams, request: Request) -> Response {
+    login(&server, &path, AgentLogin::Forget, request).await
+}
+
+async fn login(server: &Arc<Server>, path: &RawPathParams, asked: AgentLogin, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    match known_at(server, path) {
+        Some(agent) => owner::answer(server, agent, Asked::Login(asked), &parts).await,
+        None => not_found().await,
     }
 }
 

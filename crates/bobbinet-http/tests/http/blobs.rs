@@ -1,19 +1,27 @@
 //! What a task refers to and what was uploaded, at their URLs: whose they are, and what is said of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_auth::{Lines, Policy, PolicyLine};
 use bobbinet_engine::{Env, SystemEnv};
+use bobbinet_store::{
+    MemoryStore,
+    blobs::{BlobLimits, Blobs},
+};
 use reqwest::{Body, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::node::{Form, Node, message, whole};
 
-/// A node where ann may do everything, and bob everything but upload.
+/// A node where ann may do everything, bob everything but upload, and joe everything but look at tasks again.
 async fn start(is_root: bool, form: Form) -> Node {
     let node = Node::with(Form { is_root, ..form }).await;
     let line = |line: &str| PolicyLine::parse("p.yaml:1", line, []).unwrap();
-    let lines = [line("caller.principal == 'ann'"), line("caller.principal == 'bob' && operation != 'upload'")];
+    let lines = [
+        line("caller.principal == 'ann'"),
+        line("caller.principal == 'bob' && operation != 'upload'"),
+        line("caller.principal == 'joe' && operation != 'get'"),
+    ];
     node.policy.replace(&Policy::new(Lines::new(lines.into()).unwrap()));
     node
 }
@@ -24,7 +32,11 @@ fn of(node: &Node, who: &str, method: Method, url: &str) -> RequestBuilder {
 
 /// What the worker has made of this, for one of them.
 async fn send(node: &Node, who: &str, text: &str) -> String {
-    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "SendMessage", "params": message(text) });
+    let mut params = message(text);
+    if let Some(url) = text.strip_prefix("fetch ") {
+        params["message"]["parts"].as_array_mut().unwrap().push(json!({ "url": url }));
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "SendMessage", "params": params });
     let request = of(node, who, Method::POST, &format!("{}/", node.url)).header("content-type", "application/json");
     let (status, answer) = whole(request.header("a2a-version", "1.0").body(body.to_string())).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
@@ -64,6 +76,42 @@ async fn access_to_a_blob_follows_its_task() {
         assert_eq!(told(of(&node, "ann", Method::PUT, &url)).await.0, StatusCode::METHOD_NOT_ALLOWED);
         // Nobody of whom policy says nothing.
         assert_eq!(told(of(&node, "eve", Method::GET, &url)).await, strangers);
+    }
+}
+
+/// What a task refers to is read by another call as it is by its owner: if policy lets him.
+#[tokio::test]
+async fn a_blob_is_given_to_another_call_if_its_caller_may_read_its_task() {
+    let node = start(true, Form::default()).await;
+    for (who, expected) in [("ann", "hello"), ("bob", "hello"), ("joe", "there is no such blob")] {
+        let url = send(&node, who, "keep hello").await;
+        assert_eq!(send(&node, who, &format!("fetch {url}")).await, expected, "{who}");
+        // Nor is it given to anybody else.
+        assert_eq!(send(&node, "ann", &format!("fetch {url}")).await == "hello", who == "ann", "{who}");
+    }
+}
+
+/// A node that has come to be at another address.
+#[tokio::test]
+async fn a_url_that_was_written_at_another_address_is_read_as_it_is_now() {
+    for is_root in [true, false] {
+        let (store, blobs) = (Arc::new(MemoryStore::default()), Blobs::in_memory(BlobLimits::default()));
+        let form = || Form { store: store.clone(), blobs: blobs.clone(), ..Form::default() };
+        let before = start(is_root, form()).await;
+        let old = send(&before, "ann", "keep hello").await;
+        let id = old.split('/').rev().nth(2).unwrap().to_owned();
+        before.stop.cancel();
+        before.engine.shutdown(Duration::from_millis(100)).await;
+        let node = start(is_root, form()).await;
+        let get = json!({ "jsonrpc": "2.0", "id": 7, "method": "GetTask", "params": { "id": id } });
+        let request = of(&node, "ann", Method::POST, &format!("{}/", node.url));
+        let request = request.header("content-type", "application/json").header("a2a-version", "1.0");
+        let (_, answer) = whole(request.body(get.to_string())).await;
+        let url = answer["result"]["artifacts"][0]["parts"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        assert!(url != old && url.starts_with(&format!("{}/tasks/{id}/", node.url)), "{url}");
+        assert_eq!(told(of(&node, "ann", Method::GET, url)).await.1, "hello");
+        assert_eq!(send(&node, "ann", &format!("fetch {old}")).await, "hello", "the one of before is known too");
+        assert_eq!(send(&node, "bob", &format!("fetch {old}")).await, "there is no such blob");
     }
 }
 

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bobbinet_http::{CALLBACK_PATH, CLIENT_PATH, Logins};
-use reqwest::StatusCode;
+use bobbinet_core::AgentName;
+use bobbinet_engine::{Env, SystemEnv};
+use bobbinet_http::{AgentLogin, CALLBACK_PATH, CLIENT_PATH, Logins};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use crate::node::Node;
 
@@ -20,6 +23,30 @@ impl Logins for Heard {
 
     fn client_metadata(&self) -> Option<String> {
         Some(r#"{"client_id":"x"}"#.to_owned())
+    }
+
+    async fn of_agent(&self, _agent: &AgentName, asked: AgentLogin) -> Result<Option<Value>, String> {
+        Ok(Some(json!({ "asked": format!("{asked:?}") })))
+    }
+}
+
+#[tokio::test]
+async fn an_agents_logins_are_its_nodes_owners_business() {
+    let node = Node::start().await;
+    let url = format!("{}/bobbinet/login", node.url);
+    let ask = |method: Method, token: Option<String>| {
+        let request = node.http.request(method, &url);
+        token.into_iter().fold(request, |request, token| request.bearer_auth(token)).send()
+    };
+    assert_eq!(ask(Method::GET, Some(node.token())).await.unwrap().status(), 404, "there are none");
+    node.server.take_logins(Arc::new(Heard::default()));
+    for (method, expected) in [(Method::GET, "Show"), (Method::POST, "Begin"), (Method::DELETE, "Forget")] {
+        let answer = ask(method.clone(), Some(node.token())).await.unwrap();
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "asked": expected }));
+        assert_eq!(ask(method.clone(), None).await.unwrap().status(), 401);
+        let stranger = node.token_of("ann", &node.url, SystemEnv.now());
+        assert!(matches!(ask(method, Some(stranger)).await.unwrap().status().as_u16(), 401 | 403 | 404));
     }
 }
 

@@ -7,8 +7,8 @@ use bobbinet_auth::{
     VerifierConfig, mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant, Timestamp};
-use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv, TaskBlobs};
-use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup};
+use bobbinet_engine::{Agent, Engine, Env, Setup, SystemEnv, TaskBlobs};
+use bobbinet_gateway::{Gateway, GatewayLimits, GatewaySetup, PolicyAuthorizer};
 use bobbinet_http::{HttpBlobUrls, HttpCourier, HttpLimits, Mount, Server, ServerSetup, Tls, TlsFiles, serve};
 use bobbinet_outbound::{
     Guard, Origin, OutboundLimits,
@@ -71,6 +71,7 @@ pub(crate) struct Form {
     pub(crate) policy: Policy,
     /// What the node finds in its folder.
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) blobs: Arc<Blobs>,
 }
 
 impl Default for Form {
@@ -90,6 +91,7 @@ impl Default for Form {
             certified: Vec::new(),
             policy: Policy::owner_only(),
             store: Arc::new(MemoryStore::default()),
+            blobs: Blobs::in_memory(BlobLimits::default()),
         }
     }
 }
@@ -129,9 +131,9 @@ impl Node {
             agents,
             env: Arc::new(SystemEnv),
             limits: Limits::default(),
-            authorizer: Arc::new(AllowAll),
+            authorizer: Arc::new(PolicyAuthorizer::new(form.policy.clone())),
         };
-        let blobs = TaskBlobs::new(Blobs::in_memory(BlobLimits::default()), Arc::new(urls));
+        let blobs = TaskBlobs::new(form.blobs, Arc::new(urls));
         let engine = Engine::open_with_blobs(setup, blobs).await.unwrap();
         let stop = CancellationToken::new();
         let policy = form.policy;

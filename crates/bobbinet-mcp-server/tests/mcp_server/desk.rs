@@ -53,6 +53,13 @@ pub(crate) struct Late;
 #[derive(Debug)]
 pub(crate) struct Dead;
 
+/// One whose server takes so long to start, once somebody waits for it.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) takes: Duration,
+    pub(crate) has_started: AtomicBool,
+}
+
 fn skill(id: &str, input: Option<Value>, output: Option<Value>, effect: Effect) -> Skill {
     Skill {
         id: SkillId::parse(id).unwrap(),
@@ -154,11 +161,12 @@ impl Agent for Desk {
                 Outcome::ToolError { artifacts: Vec::new(), message: Arc::new(message) }
             }
             "steps" => {
-                for step in 1..=3 {
+                let count = arguments["count"].as_u64().unwrap_or(3);
+                for step in 1..=count {
                     let message = Message::from_agent(run.message_id("step"), vec![Part::text(format!("step {step}"))]);
-                    let numbers = json!({"progress": {"value": step, "total": 3}});
+                    let numbers = json!({"progress": {"value": step, "total": count}});
                     run.progress(Some(Arc::new(message)), Some(Json::from(&numbers)));
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(arguments["pause"].as_u64().unwrap_or(50))).await;
                 }
                 done("three steps")
             }
@@ -387,6 +395,40 @@ impl Agent for Dead {
 
     async fn run(&self, _: Run) -> Outcome {
         done("")
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[async_trait]
+impl Agent for Late {
+    fn describe(&self) -> Arc<Description> {
+        described("late", vec![skill("come", None, None, Effect::ReadOnly)])
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        call(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        1
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_starting(&self) -> bool {
+        !self.has_started.load(Ordering::SeqCst)
+    }
+
+    async fn started(&self, _: Duration) {
+        tokio::time::sleep(self.takes).await;
+        self.has_started.store(true, Ordering::SeqCst);
+    }
+
+    async fn run(&self, _: Run) -> Outcome {
+        done("here")
     }
 
     async fn shutdown(&self) {}

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bobbinet_auth::{
-    Claims, Issuer, KeyRing, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, Verifier, VerifierConfig, mint,
+    Claims, Issuer, KeyRing, Lines, NODE_ISSUER, NODE_OWNER, NODE_TENANT, Policy, PolicyLine, Verifier, VerifierConfig,
+    mint,
 };
 use bobbinet_core::{AgentName, Limits, Principal, Tenant};
 use bobbinet_engine::{Agent, AllowAll, Engine, Env, Setup, SystemEnv, TaskBlobs};
@@ -34,9 +35,10 @@ pub(crate) struct Node {
     pub(crate) policy: Policy,
     keys: Arc<KeyRing>,
     stop: CancellationToken,
-    _engine: Engine,
+    store: Arc<MemoryStore>,
+    engine: Engine,
     serving: JoinSet<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A host in a session, or without one.
@@ -66,7 +68,23 @@ impl Node {
 
     /// One with these agents beside the usual ones.
     pub(crate) async fn among(mcp: OtherBinding, others: BTreeMap<AgentName, Arc<dyn Agent>>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(Arc::new(MemoryStore::default()), tempfile::tempdir().unwrap(), mcp, others).await
+    }
+
+    /// Stops it, and starts it again on what it has kept, at another address.
+    pub(crate) async fn restart(mut self, mcp: OtherBinding, others: BTreeMap<AgentName, Arc<dyn Agent>>) -> Self {
+        self.stop.cancel();
+        timeout(PATIENCE, self.serving.join_next()).await.unwrap().unwrap().unwrap();
+        self.engine.shutdown(Duration::from_millis(100)).await;
+        Self::on(self.store, self.folder, mcp, others).await
+    }
+
+    async fn on(
+        store: Arc<MemoryStore>,
+        folder: TempDir,
+        mcp: OtherBinding,
+        others: BTreeMap<AgentName, Arc<dyn Agent>>,
+    ) -> Self {
         let keys = Arc::new(KeyRing::open_or_create(&folder.path().join("keys"), SystemEnv.now()).unwrap());
         let desk = Arc::new(Desk::default());
         let name = |text: &str| AgentName::parse(text).unwrap();
@@ -77,7 +95,7 @@ impl Node {
         ]);
         agents.extend(others);
         let setup = Setup {
-            store: Arc::new(MemoryStore::default()),
+            store: store.clone(),
             agents,
             env: Arc::new(SystemEnv),
             limits: Limits::default(),
@@ -120,7 +138,7 @@ impl Node {
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, server));
         let url = format!("http://{address}/mcp");
-        Self { address, url, desk, policy, keys, stop, _engine: engine, serving, _folder: folder }
+        Self { address, url, desk, policy, keys, stop, store, engine, serving, folder }
     }
 
     pub(crate) fn token_of(&self, subject: &str, audience: &str) -> String {
@@ -153,6 +171,12 @@ impl Node {
             host.initialize().await;
         }
         host
+    }
+
+    /// From now on callers may do what this line of a policy allows.
+    pub(crate) fn allow(&self, line: &str) {
+        let line = PolicyLine::parse("p.yaml:1", line, []).unwrap();
+        self.policy.replace(&Policy::new(Lines::new(vec![line]).unwrap()));
     }
 
     pub(crate) async fn stop(mut self) {

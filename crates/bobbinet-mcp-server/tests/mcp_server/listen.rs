@@ -3,10 +3,12 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use axum::Router;
 use bobbinet_auth::{Lines, Policy, PolicyLine};
 use bobbinet_core::AgentName;
 use bobbinet_engine::Agent;
-use bobbinet_mcp_server::routes;
+use bobbinet_http::Server;
+use bobbinet_mcp_server::{McpServerLimits, names::Naming, routes, routes_with};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,9 +16,13 @@ use crate::{
     host::{BOTH, Events, Host, Node, STATELESS},
 };
 
-async fn node() -> (Node, Arc<Shelf>) {
+fn shelf() -> (Arc<Shelf>, BTreeMap<AgentName, Arc<dyn Agent>>) {
     let shelf = Arc::new(Shelf::default());
-    let agents = BTreeMap::from([(AgentName::parse("shelf").unwrap(), shelf.clone() as Arc<dyn Agent>)]);
+    (shelf.clone(), BTreeMap::from([(AgentName::parse("shelf").unwrap(), shelf as Arc<dyn Agent>)]))
+}
+
+async fn node() -> (Node, Arc<Shelf>) {
+    let (shelf, agents) = shelf();
     (Node::among(routes, agents).await, shelf)
 }
 
@@ -129,6 +135,82 @@ async fn a_resource_that_changes_is_told_to_those_who_follow_it_and_nobody_else(
     assert_eq!(session.ask("resources/unsubscribe", &json!({"uri": "book:1"})).await["result"], json!({}));
     until(|| shelf.unfollowed.load(Ordering::SeqCst) == 1).await;
     drop(stream);
+    until(|| shelf.unfollowed.load(Ordering::SeqCst) == 2).await;
+    shelf.has_more.store(true, Ordering::SeqCst);
+    let next = untold.next().await.unwrap();
+    assert_eq!(next["method"], "notifications/prompts/list_changed", "nothing of a resource before: {next}");
+    node.stop().await;
+}
+
+fn few_listeners(server: Arc<Server>) -> Router {
+    let limits = McpServerLimits { listeners_per_caller_max: 1, ..McpServerLimits::default() };
+    routes_with(server, limits, Naming::default())
+}
+
+#[tokio::test]
+async fn one_caller_takes_no_more_streams_than_his_share() {
+    let node = Node::with(few_listeners).await;
+    let (host, stranger) = (node.host(STATELESS, json!({})), node.host_of("ann", STATELESS, json!({})));
+    let wanted = json!({"toolsListChanged": true});
+    let listen = |host: &Host| host.request(&json!(1), "subscriptions/listen", &json!({"notifications": wanted}));
+    let mut listening = subscribe(&host, 5, &wanted).await;
+    assert_eq!(listening.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
+    let refused = host.send(&listen(&host)).await;
+    assert_eq!(refused.status(), 429);
+    assert!(refused.text().await.unwrap().contains("listeners_per_caller_max"));
+    let session = node.open("2025-11-25", json!({})).await;
+    let get = session.http.get(&session.url).bearer_auth(&session.token).header("accept", BOTH);
+    let refused = get.header("mcp-session-id", session.session.as_deref().unwrap()).send().await.unwrap();
+    assert_eq!(refused.status(), 429, "by the other door as well");
+    // It is his alone, and he has it again once he listens no more.
+    let mut others = subscribe(&stranger, 6, &wanted).await;
+    assert_eq!(others.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
+    drop(listening);
+    let begun = std::time::Instant::now();
+    while host.send(&listen(&host)).await.status() != 200 {
+        assert!(begun.elapsed() < crate::host::PATIENCE, "his place is never free again");
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_follows_its_resources_over_a_restart_of_the_node() {
+    let (node, before) = node().await;
+    let mut host = node.open("2025-11-25", json!({})).await;
+    let other = node.open("2025-11-25", json!({})).await;
+    for uri in ["book:1", "mesh://shelf/book:7/page"] {
+        let followed = host.ask("resources/subscribe", &json!({"uri": uri})).await;
+        assert_eq!(followed["result"], json!({}), "{followed}");
+    }
+    until(|| before.following.load(Ordering::SeqCst) == 2).await;
+    let (shelf, agents) = shelf();
+    let node = node.restart(routes, agents).await;
+    until(|| shelf.following.load(Ordering::SeqCst) == 2).await;
+    // The same session at the same node, which is at another address now.
+    let moved = node.host("2025-11-25", json!({}));
+    let mut untold = get(&Host { session: other.session.clone(), ..node.host("2025-11-25", json!({})) }).await;
+    host = Host { session: host.session.clone(), ..moved };
+    let mut told = get(&host).await;
+    let mut uris = Vec::new();
+    for _ in 0..2 {
+        let update = told.next().await.unwrap();
+        assert_eq!(update["method"], "notifications/resources/updated", "it may have missed a change: {update}");
+        uris.push(update["params"]["uri"].as_str().unwrap().to_owned());
+    }
+    uris.sort();
+    assert_eq!(uris, ["book:1", "mesh://shelf/book:7/page"], "as the host knows them");
+    assert_eq!(
+        host.ask("resources/unsubscribe", &json!({"uri": "mesh://shelf/book:7/page"})).await["result"],
+        json!({})
+    );
+    until(|| shelf.unfollowed.load(Ordering::SeqCst) == 1).await;
+    shelf.changed.notify_waiters();
+    assert_eq!(told.next().await.unwrap()["params"]["uri"], "book:1");
+    // With the session all of it ends, and whoever has followed nothing was told nothing.
+    let ended = host.http.delete(&host.url).bearer_auth(&host.token);
+    let ended = ended.header("mcp-session-id", host.session.as_deref().unwrap()).send().await.unwrap();
+    assert_eq!(ended.status(), 204);
     until(|| shelf.unfollowed.load(Ordering::SeqCst) == 2).await;
     shelf.has_more.store(true, Ordering::SeqCst);
     let next = untold.next().await.unwrap();

@@ -5,6 +5,7 @@ mod bridge;
 mod calls;
 mod desk;
 mod host;
+mod large;
 mod listen;
 mod mesh;
 mod offers;

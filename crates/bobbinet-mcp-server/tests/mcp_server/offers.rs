@@ -203,3 +203,20 @@ async fn who_may_read_nothing_is_shown_nothing() {
     assert_eq!(none["error"]["code"], -32002, "{none}");
     node.stop().await;
 }
+
+#[tokio::test]
+async fn who_may_not_complete_is_not_completed_for() {
+    let node = Node::among(routes, shelves(&["shelf"])).await;
+    node.allow("skill != 'argument:complete' || arguments.argument == 'code'");
+    let ann = node.host_of("ann", STATELESS, json!({}));
+    for reference in
+        [json!({"type": "ref/prompt", "name": "shelf__review"}), json!({"type": "ref/resource", "uri": "book:1"})]
+    {
+        for (argument, is_allowed) in [("code", true), ("other", false)] {
+            let params = json!({"ref": reference, "argument": {"name": argument, "value": "x"}});
+            let answer = ann.ask("completion/complete", &params).await;
+            assert_eq!(answer["result"].is_object(), is_allowed, "{answer}");
+        }
+    }
+    node.stop().await;
+}

@@ -1,7 +1,19 @@
-use bobbinet_auth::NODE_OWNER;
-use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
-use crate::host::{Node, texts};
+use bobbinet_auth::NODE_OWNER;
+use bobbinet_core::AgentName;
+use bobbinet_engine::Agent;
+use bobbinet_mcp_server::routes;
+use serde_json::{Value, json};
+
+use crate::{
+    desk::Late,
+    host::{Events, Node, texts},
+};
 
 #[tokio::test]
 async fn each_older_revision_has_its_handshake() {
@@ -114,4 +126,33 @@ async fn one_revision_has_batches() {
     assert_eq!(ids, ["\"2\"", "1", "3"]);
     let newer = node.open("2025-06-18", json!({})).await;
     assert_eq!(newer.send(&batch).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_however_much_its_first_call_tells_before_the_last_can_be_begun() {
+    let late = Late { takes: Duration::from_millis(800), has_started: AtomicBool::new(false) };
+    let late = BTreeMap::from([(AgentName::parse("late").unwrap(), Arc::new(late) as Arc<dyn Agent>)]);
+    let node = Node::among(routes, late).await;
+    let host = node.open("2025-03-26", json!({})).await;
+    let calls = (1..=6).map(|id| {
+        let arguments = json!({"count": 40, "pause": 10});
+        let params = json!({"name": "desk__steps", "arguments": arguments, "_meta": {"progressToken": id}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    });
+    // That waits for the agent that is starting.
+    let batch: Vec<_> = calls.chain([json!({"jsonrpc": "2.0", "id": 7, "method": "tools/list"})]).collect();
+    let mut events = Events::of(host.send(&json!(batch)).await);
+    let (mut told, mut answers) = (0, BTreeMap::new());
+    while let Some(message) = events.next().await {
+        match message["id"].as_u64() {
+            Some(id) => drop(answers.insert(id, message)),
+            None => told += 1,
+        }
+    }
+    assert!(told > 16, "no more than may wait for a reader: {told}");
+    let listed = answers.remove(&7).unwrap();
+    assert!(answers.len() == 6 && answers.values().all(|answer| texts(&answer["result"]) == ["three steps"]));
+    let is_late = |tool: &Value| tool["name"] == "late__come";
+    assert!(listed["result"]["tools"].as_array().unwrap().iter().any(is_late), "{listed}");
+    node.stop().await;
 }

@@ -75,3 +75,48 @@ async fn headers_say_what_the_body_says() {
     let answer = host.send(&json!({"jsonrpc": "2.0", "id": 1, "result": {}})).await;
     assert_eq!(answer.status(), 400, "nothing was asked");
 }
+
+/// Who has the right handle and is somebody else has nothing by it.
+#[tokio::test]
+async fn a_handle_is_worth_nothing_to_anybody_but_its_owner() {
+    let node = Node::start().await;
+    node.allow("true");
+    let forms = json!({"elicitation": {}});
+    let host = node.open(STATELESS, forms.clone()).await;
+    // As an argument it is the same handle.
+    let sent = host.call("mesh_send", &json!({"agent": "talker", "message": "hi", "context": "ours"})).await;
+    assert_eq!(sent["_meta"]["bobbinet/task"]["context"], "ours", "{sent}");
+    let params = json!({"name": "desk__name", "arguments": {}, "_meta": {"bobbinet/context": "ours"}});
+    let asks = host.ask("tools/call", &params).await["result"].clone();
+    assert_eq!(asks["resultType"], "input_required", "{asks}");
+    let state = asks["requestState"].as_str().unwrap();
+    let task = state.split(':').next().unwrap();
+    let key = asks["inputRequests"].as_object().unwrap().keys().next().unwrap();
+    let answer = json!({key: {"action": "accept", "content": {"name": "Ann"}}});
+
+    let stranger = node.host_of("ann", STATELESS, forms);
+    let retry = json!({"name": "desk__name", "arguments": {}, "requestState": state, "inputResponses": answer,
+        "_meta": {"bobbinet/context": "ours"}});
+    let refused = stranger.ask("tools/call", &retry).await;
+    assert!(refused["error"].is_object(), "the handle of a question that is not his: {refused}");
+    let looked = stranger.ask("tools/call", &json!({"name": "mesh_task", "arguments": {"task": task}})).await;
+    assert!(looked.to_string().contains("there is no task"), "{looked}");
+    // A conversation of that name is one of his own, which has nothing of the other.
+    let params = json!({"name": "desk__echo", "arguments": {"text": "hi"}, "_meta": {"bobbinet/context": "ours"}});
+    let own = stranger.ask("tools/call", &params).await;
+    assert_eq!(own["result"]["_meta"]["bobbinet/task"]["context"], "ours", "{own}");
+    let mut older = node.host_of("ann", "2025-11-25", json!({}));
+    older.initialize().await;
+    let listed = older.ask("tasks/list", &json!({})).await["result"]["tasks"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    // Its owner goes on.
+    let done = host
+        .ask(
+            "tools/call",
+            &json!({"name": "desk__name", "arguments": {}, "requestState": state,
+        "inputResponses": answer}),
+        )
+        .await;
+    assert_eq!(texts(&done["result"]), ["hello Ann"], "{done}");
+    node.stop().await;
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::host::{Events, Host, Node, STATELESS, texts};
 
 const TASKS: &str = "io.modelcontextprotocol/tasks";
+const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 fn knows_tasks(more: Value) -> Value {
     let mut capabilities = more;
@@ -139,8 +140,28 @@ async fn an_older_host_asks_for_a_task() {
     let mut events = Events::of(host.send(&host.request(&json!(11), "tasks/result", &json!({"taskId": id}))).await);
     let asked = events.next().await.unwrap();
     assert_eq!(asked["method"], "elicitation/create", "{asked}");
+    assert_eq!(asked["params"]["_meta"][RELATED]["taskId"], id, "whose question it is: {asked}");
     let answer = json!({"action": "accept", "content": {"name": "Bob"}});
     assert_eq!(host.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": answer})).await.status(), 202);
     assert_eq!(texts(&events.next().await.unwrap()["result"]), ["hello Bob"]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn how_far_a_task_is_comes_under_the_token_of_the_call_that_has_begun_it_and_names_it() {
+    let node = Node::start().await;
+    let host = node.open("2025-11-25", json!({})).await;
+    for (count, begun_with, token) in [(40, json!({"progressToken": "mine"}), "mine"), (40, json!({}), "another")] {
+        let call = json!({"name": "desk__steps", "arguments": {"count": count}, "task": {}, "_meta": begun_with});
+        let id = host.ask("tools/call", &call).await["result"]["task"]["taskId"].clone();
+        let params = json!({"taskId": id, "_meta": {"progressToken": "another"}});
+        let mut events = Events::of(host.send(&host.request(&json!(11), "tasks/result", &params)).await);
+        let told = events.next().await.unwrap();
+        assert_eq!(told["method"], "notifications/progress", "{told}");
+        assert_eq!(told["params"]["progressToken"], token, "{told}");
+        assert_eq!(told["params"]["_meta"][RELATED]["taskId"], id, "{told}");
+        let gone = host.ask("tasks/cancel", &json!({"taskId": id})).await;
+        assert_eq!(gone["result"]["status"], "cancelled", "{gone}");
+    }
     node.stop().await;
 }

@@ -136,6 +136,11 @@ impl ExclusiveTools {
         running.count() + queue.waiting.len()
     }
 
+    /// A number that has grown whenever there was another call.
+    pub(crate) fn admitted(&self) -> u64 {
+        self.queue().next
+    }
+
     /// Whether no call runs, and none waits.
     pub(crate) fn is_empty(&self) -> bool {
         let mut queue = self.queue();

@@ -9,7 +9,7 @@ use super::profile::{CallProfile, ConcurrencyClass, WaitReason};
 /// Who waits and who runs.
 #[derive(Debug, Default)]
 pub(super) struct CallQueue {
-    next: u64,
+    pub(super) next: u64,
     /// Those that wait, in the order they came.
     pub(super) waiting: Vec<WaitingCall>,
     pub(super) running: BTreeMap<u64, RunningCall>,

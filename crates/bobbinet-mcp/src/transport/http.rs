@@ -94,6 +94,10 @@ impl Transport for HttpTransport {
         self.login.forget();
     }
 
+    fn account(&self) -> Option<Arc<Authorization>> {
+        self.authorization.clone().filter(|it| it.has_logins())
+    }
+
     async fn connect(&self, _folder: &Path) -> io::Result<ConnectionParts> {
         let http = self.guard.http(&self.server.url).map_err(io::Error::other)?;
         let (heard, messages) = mpsc::channel(MESSAGES_MAX);

@@ -12,6 +12,7 @@ mod procfs;
 mod pulse;
 mod rlimits;
 mod shim;
+mod start_place;
 mod stderr;
 mod sweep;
 

@@ -114,6 +114,31 @@ async fn every_line_with_the_id_of_a_call_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_server_says_at_last_is_told_to_nobody_when_it_may_be_of_somebody_elses_call() {
+    let poison = r#"{"skill":"do","arguments":{"poison":true}}"#;
+    let secret = r#"{"skill":"do","arguments":{"secret":"of ann's"}}"#;
+    let careful = |config: &mut bobbinet_mcp::McpConfig| {
+        config.effects.insert("do".to_owned(), Effect::AtMostOnce);
+    };
+    let lab = Lab::with(&["tells-all"], limits(), careful).await.ready().await;
+    let words = async |who: &str| {
+        let task = lab.send_as(who, "tells-all", say(&format!("data:{poison}"))).await;
+        task.status_message.as_ref().unwrap().text()
+    };
+    let own = words("ann").await;
+    assert!(own.contains("Its last words") && own.contains("poison"), "it was hers alone: {own}");
+    assert_eq!(view(&lab.send_as("ann", "tells-all", say(&format!("data:{secret}"))).await), "completed: done");
+    let others = words("eve").await;
+    assert!(!others.contains("last words") && !others.contains("ann's"), "{others}");
+    // Who comes while it is started again, or finds it left alone, is told no more.
+    for _ in 0..5 {
+        let later = words("eve").await;
+        assert!(!later.contains("ann's"), "{later}");
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn an_error_401_of_a_server_is_its_no_and_asks_nobody_to_log_in() {
     let careful = |config: &mut bobbinet_mcp::McpConfig| {
         config.effects.insert("do".to_owned(), Effect::AtMostOnce);

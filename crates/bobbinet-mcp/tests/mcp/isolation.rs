@@ -83,7 +83,13 @@ fn as_nobody(scene: &Scene) -> Launcher {
     fs::copy(launcher().program, &program).unwrap();
     let words = ["--reuid=65534", "--regid=65534", "--clear-groups"].map(Into::into).to_vec();
     let args = words.into_iter().chain([program.into_os_string()]).collect();
-    Launcher { program: PathBuf::from("setpriv"), args, hidden: Vec::new(), fresh_env: FreshEnv::default() }
+    Launcher {
+        program: PathBuf::from("setpriv"),
+        args,
+        hidden: Vec::new(),
+        own_folders: None,
+        fresh_env: FreshEnv::default(),
+    }
 }
 
 fn is_clean((seen, is_planted): (String, bool)) -> bool {
@@ -126,7 +132,13 @@ const BY_HALF: &str =
 fn by_half() -> Launcher {
     let words = ["--map-root-user", "--mount", "sh", "-c", BY_HALF, "sh"].map(Into::into).to_vec();
     let args = words.into_iter().chain([launcher().program.into_os_string()]).collect();
-    Launcher { program: PathBuf::from("unshare"), args, hidden: Vec::new(), fresh_env: FreshEnv::default() }
+    Launcher {
+        program: PathBuf::from("unshare"),
+        args,
+        hidden: Vec::new(),
+        own_folders: None,
+        fresh_env: FreshEnv::default(),
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The script of a server that offers more than tools.
-fn offering(config: &mut McpConfig) {
+pub(crate) fn offering(config: &mut McpConfig) {
     command(config).args[0] = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/offers_server.py").to_owned();
 }
 

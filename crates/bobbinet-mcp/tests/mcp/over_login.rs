@@ -148,6 +148,36 @@ async fn a_code_of_another_authorization_server_is_shown_to_nobody() {
     lab.close().await;
 }
 
+#[tokio::test]
+async fn the_owner_logs_in_before_anybody_calls_and_out_again() {
+    let club = Club::open().await;
+    let lab = club.lab().await;
+    let agent = lab.agents["club"].clone();
+    let asking = lab.send("club", say("act")).await;
+    let asked = address(&asking);
+    let begun = agent.begin_login().await.unwrap().unwrap();
+    assert!(!begun.standing.is_logged_in && begun.standing.server == club.authority.url, "{begun:?}");
+    let url = begun.url.unwrap();
+    assert_eq!(url, asked, "whoever is asked by a task is sent to the same place");
+    assert_eq!(club.desk.come_back(&visit(&url).await).await, in_club(&club.authority));
+    agent.look_for_login();
+    agent.wait_ready(crate::lab::PATIENCE).await.unwrap();
+    assert_eq!(view(&lab.send("club", say("act")).await), "completed: 1");
+    let standing = &agent.logins()[0];
+    assert!(standing.is_logged_in && standing.returns == 1, "{standing:?}");
+    assert_eq!(agent.begin_login().await.unwrap().unwrap().url, None, "nobody has to do anything");
+    // Logged out it is nobody there, after a restart too.
+    assert_eq!(agent.log_out().await, Some(true));
+    assert!(!club.kept().contains(TOKEN) && !club.kept().contains(REFRESH), "{}", club.kept());
+    assert_eq!(agent.log_out().await, Some(false));
+    assert_eq!(lab.send("club", say("act")).await.state, State::AuthRequired);
+    drop(agent);
+    let later = Club { desk: desk(club.folder.path()), ..club };
+    let lab = lab.restart(|config| reach(&later.authority, &later.desk, config)).await;
+    assert!(!lab.agents["club"].logins()[0].is_logged_in);
+    lab.close().await;
+}
+
 /// Logs in, so that calls are made.
 async fn log_in(club: &Club, lab: &Lab) {
     let task = lab.send("club", say("act")).await;

@@ -142,7 +142,8 @@ impl OAuthClient<'_> {
                 let mut basic = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
                     .expect("base64 may stand in a header");
                 basic.set_sensitive(true);
-                request.header(AUTHORIZATION, basic).body(encoded(form))
+                // Many servers look for the id in the form whatever the method, and RFC 6749 (3.2.1) has it there.
+                request.header(AUTHORIZATION, basic).body(encoded(&[form, &[id][..]].concat()))
             }
             (ClientAuthMethod::Post, ClientCredential::Secret(secret)) => {
                 let secret = secret.read().map_err(TokenFault::Secret)?;

@@ -16,7 +16,7 @@ use super::{BlobError, BlobHash, Holding, PIECE, sums::Sums};
 use crate::sled::{folder, free_space};
 
 /// What the name of a content's hashes ends in.
-const SUMS: &str = ".sums";
+pub(super) const SUMS: &str = ".sums";
 
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -36,6 +36,11 @@ pub(super) struct Incoming {
 }
 
 impl Disk {
+    /// The folder as it is: for whoever looks at it and writes nothing.
+    pub(super) fn unopened(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), synced: false, free_space_min: 0, next: AtomicU64::new(0) }
+    }
+
     /// Opens the folder, and tells who holds what in it.
     pub(super) fn open(folder: &Path, synced: bool, free_space_min: u64) -> io::Result<(Self, Vec<Holding>)> {
         let disk = Self { folder: folder.to_owned(), synced, free_space_min, next: AtomicU64::new(0) };
@@ -146,7 +151,7 @@ impl Disk {
         if self.synced { folder::sync_folder(folder) } else { Ok(()) }
     }
 
-    fn path(&self, hash: BlobHash) -> PathBuf {
+    pub(super) fn path(&self, hash: BlobHash) -> PathBuf {
         let name = hash.to_string();
         self.folder.join("contents").join(&name[..2]).join(name)
     }
@@ -167,7 +172,7 @@ impl Drop for Incoming {
     }
 }
 
-fn with_suffix(path: &Path) -> PathBuf {
+pub(super) fn with_suffix(path: &Path) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(SUMS);
     path.into()
@@ -183,7 +188,7 @@ fn gone(hash: BlobHash, error: &io::Error) -> BlobError {
 }
 
 /// The files in the folders of a folder.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for inner in fs::read_dir(folder)? {
         let inner = inner?.path();

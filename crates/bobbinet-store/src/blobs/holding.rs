@@ -57,6 +57,8 @@ pub struct BlobLabel {
     pub made: Timestamp,
     /// Until when at most, where no stream says so.
     pub expires: Option<Timestamp>,
+    /// Whether it is kept for its owner to look at, and is not what it was meant to be: nothing else is made of it.
+    pub is_quarantined: bool,
 }
 
 /// A blob, as one stream holds it.
@@ -88,6 +90,8 @@ struct Written {
     made: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    quarantined: bool,
 }
 
 impl Holding {
@@ -101,7 +105,7 @@ impl Holding {
 
     pub(super) fn write(&self) -> Vec<u8> {
         let Self { holder, hash, length, label } = self;
-        let BlobLabel { owner, media_type, filename, made, expires } = label.clone();
+        let BlobLabel { owner, media_type, filename, made, expires, is_quarantined } = label.clone();
         let written = Written {
             format: FORMAT,
             holder: hex::encode(holder.as_bytes()),
@@ -113,6 +117,7 @@ impl Holding {
             filename,
             made,
             expires,
+            quarantined: is_quarantined,
         };
         serde_json::to_vec(&written).expect("texts and numbers are JSON")
     }
@@ -120,12 +125,19 @@ impl Holding {
     /// Reads it back; nothing if it was written by nobody we know.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let written: Written = serde_json::from_slice(bytes).ok()?;
-        let Written { format, holder, sha256, length, tenant, owner, media_type, filename, made, expires } = written;
+        let Written { format, holder, sha256, length, tenant, owner, media_type, filename, made, expires, quarantined } =
+            written;
         if format > FORMAT {
             return None;
         }
-        let label = BlobLabel { owner: BlobOwner { tenant, owner }, media_type, filename, made, expires };
+        let owner = BlobOwner { tenant, owner };
+        let label = BlobLabel { owner, media_type, filename, made, expires, is_quarantined: quarantined };
         let holder = StreamId::from_bytes(&hex::decode(holder).ok()?);
         Some(Self { holder, hash: BlobHash::parse(&sha256)?, length, label })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }

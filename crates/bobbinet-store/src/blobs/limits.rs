@@ -69,6 +69,9 @@ pub enum BlobError {
     /// What lies on the disk is not what was written.
     #[error("the blob is damaged: {0}")]
     Corrupt(String),
+    /// It is kept for its owner to look at, and nothing else is made of it.
+    #[error("the blob is a result that is not as its tool has promised, and nothing is made of it")]
+    Quarantined,
     /// It could not be read or written now.
     #[error("the blobs are unavailable: {0}")]
     Unavailable(String),

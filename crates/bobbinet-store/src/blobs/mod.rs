@@ -12,6 +12,7 @@
 //! There is a place in a folder, for a store in one ([`Blobs::open`]), and one in memory ([`Blobs::in_memory`]). Where several processes
 //! share a store, as they would on PostgreSQL, blobs need a place that they share too: there is none yet.
 
+mod check;
 mod disk;
 mod holding;
 mod ledger;
@@ -29,6 +30,7 @@ use bobbinet_core::{StreamId, Timestamp};
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
+pub use check::{BlobDamage, BlobReport, check};
 use disk::Disk;
 pub use holding::{BlobHash, BlobLabel, BlobOwner, Holding};
 use ledger::Ledger;

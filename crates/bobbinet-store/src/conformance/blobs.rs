@@ -25,7 +25,8 @@ pub fn holder(name: &str) -> StreamId {
 /// A label of this owner.
 pub fn label(owner: &str) -> BlobLabel {
     let owner = BlobOwner { tenant: Arc::from("main"), owner: Arc::from(owner) };
-    BlobLabel { owner, media_type: None, filename: None, made: Timestamp::from_millis(1), expires: None }
+    let made = Timestamp::from_millis(1);
+    BlobLabel { owner, media_type: None, filename: None, made, expires: None, is_quarantined: false }
 }
 
 /// Bytes that are all different enough for a piece not to be another.

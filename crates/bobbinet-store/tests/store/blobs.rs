@@ -10,7 +10,7 @@ use std::{
 
 use bobbinet_core::Timestamp;
 use bobbinet_store::{
-    blobs::{BlobError, BlobHash, BlobLabel, BlobLimits, Blobs, PIECE},
+    blobs::{BlobDamage, BlobError, BlobHash, BlobLabel, BlobLimits, BlobReport, Blobs, PIECE, check},
     conformance::blobs::{all, bytes, holder, label},
     failpoint::BLOB_POINTS,
 };
@@ -57,6 +57,7 @@ async fn blobs_are_there_after_a_restart_and_what_was_half_done_is_not() {
         media_type: Some("text/plain".into()),
         filename: Some("ä.txt".into()),
         expires: Some(Timestamp::from_millis(9)),
+        is_quarantined: true,
         ..label("ann")
     };
     let kept = blobs.keep(&holder("u1"), said, bytes(PIECE + 1)).await.unwrap();
@@ -101,6 +102,72 @@ async fn a_byte_that_flips_is_found_where_it_is_read_and_nowhere_else() {
     assert!(matches!(blobs.read(&kept).await, Err(BlobError::Corrupt(_))));
     fs::remove_file(sums).unwrap();
     assert!(matches!(blobs.read(&kept).await, Err(BlobError::Corrupt(_))));
+}
+
+/// What `check` finds, which changes nothing.
+fn checked(folder: &Path) -> BlobReport {
+    let before = files(folder);
+    let report = check(folder).unwrap();
+    assert_eq!(files(folder), before);
+    report
+}
+
+#[tokio::test]
+async fn a_check_names_what_is_damaged_and_who_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(check(&folder.path().join("none")).unwrap(), BlobReport::default());
+    let blobs = open(folder.path());
+    assert_eq!(checked(folder.path()), BlobReport::default());
+    let keep = async |name: &str, length| blobs.keep(&holder(name), label("ann"), bytes(length)).await.unwrap();
+    let kept = keep("t1", 3 * PIECE + 5).await;
+    keep("t2", 3 * PIECE + 5).await;
+    let (gone, short, whole) = (keep("t3", 7).await, keep("t4", PIECE + 9).await, keep("t5", 0).await);
+    let lost = keep("t6", 11).await;
+    let bytes_of_all = 3 * PIECE + 5 + 7 + PIECE + 9 + 11;
+    let well = BlobReport { contents: 5, bytes: bytes_of_all as u64, holdings: 6, ..BlobReport::default() };
+    assert_eq!(checked(folder.path()), well);
+
+    // What a killed process leaves is no damage.
+    std::mem::forget(blobs.begin(label("ann").owner).await.unwrap());
+    let stray = content(folder.path(), BlobHash::parse(&"ab".repeat(32)).unwrap());
+    fs::create_dir_all(stray.parent().unwrap()).unwrap();
+    fs::write(&stray, b"x").unwrap();
+    fs::write(stray.with_extension("sums"), b"x").unwrap();
+    let left = BlobReport { orphans: 1, unfinished: 1, ..well };
+    assert_eq!(checked(folder.path()), left);
+
+    let path = content(folder.path(), kept.hash);
+    let mut damaged = fs::read(&path).unwrap();
+    damaged[PIECE + 17] ^= 1;
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&path, damaged).unwrap();
+    fs::remove_file(content(folder.path(), gone.hash)).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(content(folder.path(), short.hash)).unwrap();
+    file.set_len(PIECE as u64).unwrap();
+    fs::write(content(folder.path(), lost.hash).with_extension("sums"), b"BBSUMS1\n").unwrap();
+    let mut expected: Vec<(BlobHash, Vec<&str>, &str)> = vec![
+        (kept.hash, vec!["t1", "t2"], "its pieces 1, 3 (of 1 MiB, from 0) are not what was written"),
+        (gone.hash, vec!["t3"], "it is not there"),
+        (short.hash, vec!["t4"], "it has 1048576 bytes of 1048585"),
+        (lost.hash, vec!["t6"], "the blob is damaged: the hashes of its pieces are not what was written"),
+    ];
+    expected.sort_by_key(|(hash, ..)| *hash);
+    let report = checked(folder.path());
+    let mut faults = report.faults;
+    faults.iter_mut().for_each(|fault| fault.holders.sort());
+    let damage = |(hash, holders, why): &(BlobHash, Vec<&str>, &str)| BlobDamage {
+        hash: Some(*hash),
+        holders: holders.iter().map(|name| holder(name)).collect(),
+        why: (*why).to_owned(),
+    };
+    assert_eq!(faults, expected.iter().map(damage).collect::<Vec<_>>());
+    assert!(!faults.iter().any(|fault| fault.hash == Some(whole.hash)));
+
+    // Who holds what cannot be read: that is damage, and what he holds may be any of the rest.
+    let holding = files(&folder.path().join("holdings")).pop().unwrap();
+    fs::write(&holding, b"{").unwrap();
+    let report = checked(folder.path());
+    assert!(report.faults.iter().any(|fault| fault.hash.is_none() && fault.why.contains("holdings")), "{report:?}");
 }
 
 #[tokio::test]

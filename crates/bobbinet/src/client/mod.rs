@@ -4,6 +4,7 @@ mod arguments;
 mod blob;
 mod brief;
 mod card;
+mod completing;
 mod fault;
 mod follow;
 mod kept_tokens;
@@ -21,6 +22,7 @@ mod render;
 mod resolve;
 mod save;
 mod send;
+mod server_login;
 mod show;
 mod task;
 mod tree;
@@ -35,8 +37,10 @@ use bobbinet_mcp_server::NodeDoor;
 use bobbinet_outbound::{ClientTls, ClientTlsFiles};
 use bobbinet_wire::{Transport, Version};
 
+use clap::{Arg, CommandFactory};
+
 use crate::{
-    cli::{Auth, Blob, Call, Card, Delivery, Global, Push, Send, Target, Task, Token},
+    cli::{Auth, Blob, Call, Card, Cli, Delivery, Global, Push, Send, ServerLogin, ServerLogout, Target, Task, Token},
     config::DATA,
     failure::{Code, Failure},
     keys::{self, TokenFor},
@@ -68,6 +72,14 @@ pub(crate) struct Options {
     version: Option<Version>,
     is_insecure: bool,
     tls: ClientTls,
+}
+
+fn is_flag(argument: &Arg, typed: &str) -> bool {
+    match (typed.strip_prefix("--"), typed.strip_prefix('-')) {
+        (Some(long), _) => argument.get_long_and_visible_aliases().is_some_and(|names| names.contains(&long)),
+        (None, Some(short)) => argument.get_short().is_some_and(|name| short == name.to_string()),
+        (None, None) => false,
+    }
 }
 
 fn tls(global: &Global) -> Result<ClientTls, Failure> {
@@ -138,6 +150,30 @@ impl Client {
             }
             Auth::Logout { target } => login::logout(self.output, &self.resolver(target).await.agent()?),
         }
+    }
+
+    /// `bobbinet complete-call …`
+    pub(crate) async fn complete_call(&self, words: &[String]) -> Result<(), Failure> {
+        let cli = Cli::command();
+        let call = cli.find_subcommand("call").expect("there is such a command");
+        let is_valued = |flag: &str| {
+            let mut all = call.get_arguments().chain(cli.get_arguments());
+            all.any(|argument| is_flag(argument, flag) && argument.get_action().takes_values())
+        };
+        for word in completing::words(self, words, is_valued).await {
+            self.output.line(word)?;
+        }
+        Ok(())
+    }
+
+    /// `bobbinet login …`
+    pub(crate) async fn server_login(&self, command: ServerLogin) -> Result<(), Failure> {
+        server_login::login(self, command).await
+    }
+
+    /// `bobbinet logout …`
+    pub(crate) async fn server_logout(&self, command: ServerLogout) -> Result<(), Failure> {
+        server_login::logout(self, command).await
     }
 
     /// `bobbinet token …`

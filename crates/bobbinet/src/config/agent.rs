@@ -10,7 +10,7 @@ use std::{
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
     CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra, Sampling,
-    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, WriteSharing,
+    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy, WorkFolder, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -22,6 +22,7 @@ use reqwest::{
 use super::{
     cards::{self, Card},
     env_file,
+    fallback::{self, FallbackSettings},
     finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
@@ -31,12 +32,14 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 20] = [
+pub(crate) const AGENT_KEYS: [&str; 22] = [
     "use",
     "title",
     "description",
     "trust_hints",
     "effects",
+    "idempotency",
+    "fallback",
     "interactive",
     "stateless",
     "slots",
@@ -46,6 +49,7 @@ pub(crate) const AGENT_KEYS: [&str; 20] = [
     "isolation",
     "rlimits",
     "pin",
+    "start",
     "roots",
     "sampling",
     "mesh",
@@ -81,8 +85,39 @@ pub(crate) struct CommandConfig {
     pub(crate) words: Vec<String>,
     /// Variables beside the few that every server gets.
     pub(crate) env: BTreeMap<String, String>,
-    /// Where it runs.
-    pub(crate) cwd: PathBuf,
+    /// Where it runs, if that was said.
+    pub(crate) cwd: Option<PathBuf>,
+    /// The folder of its configuration, which its words are relative to.
+    pub(crate) folder: PathBuf,
+}
+
+impl CommandConfig {
+    /// Where its words name what they name.
+    pub(crate) fn words_from(&self) -> &Path {
+        self.cwd.as_deref().unwrap_or(&self.folder)
+    }
+
+    /// Where it runs if it is given no folder.
+    fn work_folder(&self) -> Option<WorkFolder> {
+        let (command, args) = self.words.split_first().filter(|_| self.cwd.is_none())?;
+        Some(WorkFolder::of(command, args, &self.env, &self.folder))
+    }
+
+    /// Whether that is one of its own.
+    pub(crate) fn has_own_folder(&self) -> bool {
+        matches!(self.work_folder(), Some(WorkFolder::Own(_)))
+    }
+
+    /// Where it runs, for people.
+    pub(crate) fn place_words(&self) -> String {
+        match self.work_folder() {
+            None => format!("runs in {}", self.words_from().display()),
+            Some(WorkFolder::Own(_)) => "runs in a folder of its own".to_owned(),
+            Some(WorkFolder::OfConfiguration(why)) => {
+                format!("runs in {}, since {why} (`cwd` says otherwise)", self.folder.display())
+            }
+        }
+    }
 }
 
 /// One MCP server that becomes an agent.
@@ -107,6 +142,10 @@ pub(crate) struct AgentConfig {
     pub(crate) calls_mesh: bool,
     /// What running a tool twice means, by the operator's word: above the card's.
     pub(crate) effects: BTreeMap<String, Effect>,
+    /// Where calls of single tools have a key in their arguments, as JSON pointers.
+    pub(crate) idempotency: BTreeMap<String, String>,
+    /// Who is called where its server cannot be.
+    pub(crate) fallback: Option<FallbackSettings>,
     /// Tools that ask their user; an empty list says that none does.
     pub(crate) interactive: Option<Vec<String>>,
     /// Whether the server keeps nothing between two calls, so that several of its processes can serve them.
@@ -123,6 +162,8 @@ pub(crate) struct AgentConfig {
     pub(crate) cache: CacheConfig,
     /// What becomes of a tool of which its server says something else than when it was first seen.
     pub(crate) pin: PinPolicy,
+    /// When its server is started.
+    pub(crate) start: StartPolicy,
     /// The folders and files that it is told to work with.
     pub(crate) roots: Vec<PathBuf>,
     /// Who says what it wants a language model to say.
@@ -138,7 +179,7 @@ impl fmt::Debug for AgentConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("AgentConfig");
         match &self.server {
-            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
+            ServerConfig::Command(CommandConfig { words, env, cwd, .. }) => {
                 shown.field("command", words).field("env", &env.keys()).field("cwd", cwd)
             }
             ServerConfig::Url(server) => shown.field("server", server),
@@ -210,16 +251,18 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, cache, era, isolation, rlimits, pin, roots, sampling, timeouts, limits, .. } = self;
+        let Self { slots, cache, era, isolation, rlimits, pin, start, roots, sampling, timeouts, limits, .. } = self;
+        let Self { idempotency, fallback, .. } = self;
         let card = card.unwrap_or_default();
-        let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
+        // Whoever names those that ask says of all others that they do not.
+        let is_silent = self.interactive.is_some() || card.interactive == Some(false);
         let server = match server {
-            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
+            ServerConfig::Command(CommandConfig { words, env, cwd, folder }) => {
                 let mut words = words.into_iter();
                 let command = words.next().unwrap_or_default();
-                let cwd = Some(cwd);
+                let relative_to = Some(folder);
                 let args = words.collect();
-                ServerAddress::Command(ServerCommand { command, args, env, cwd, isolation, rlimits })
+                ServerAddress::Command(ServerCommand { command, args, env, cwd, relative_to, isolation, rlimits })
             }
             ServerConfig::Url(server) => ServerAddress::Url(*server),
         };
@@ -255,9 +298,12 @@ impl AgentConfig {
             cache,
             era,
             pin,
+            start,
             roots,
             sampling: sampling.and_then(|it| it.agent().cloned()).map(|agent| Sampling { agent }),
             effects: all_effects,
+            idempotency,
+            fallback: fallback.map(|it| it.agent),
             trust_hints,
             interactive,
             silent,
@@ -392,8 +438,8 @@ fn server_command(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_ke
         }
     }
     let cwd = fields.get("cwd").and_then(|node| reader.text(node, "cwd"));
-    let cwd = cwd.map_or_else(|| folder.clone(), |cwd| folder.join(cwd));
-    CommandConfig { words: command, env, cwd }
+    let cwd = cwd.map(|cwd| folder.join(cwd));
+    CommandConfig { words: command, env, cwd, folder }
 }
 
 fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
@@ -456,6 +502,8 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
             config.effects.extend(cards::effect(reader, node).map(|effect| (key.text.clone(), effect)));
         }
     }
+    config.idempotency = fields.get("idempotency").map(|node| idempotency(reader, node)).unwrap_or_default();
+    config.fallback = fields.get("fallback").and_then(|node| fallback::read(reader, node));
     config.interactive = fields.get("interactive").map(|node| reader.words(node, "interactive"));
     config.stateless = fields.get("stateless").and_then(|node| reader.flag(node, "stateless"));
     let positive = |text: &str| text.parse().ok().filter(|slots| *slots > 0);
@@ -470,6 +518,8 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.cache = fields.get("cache").map(|node| server_bounds::cache(reader, node)).unwrap_or_default();
     let pin = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.pin = fields.get("pin").and_then(|node| reader.parsed(node, "pin", pin)).unwrap_or_default();
+    let start = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
+    config.start = fields.get("start").and_then(|node| reader.parsed(node, "start", start)).unwrap_or_default();
     if let Some(node) = fields.get("roots") {
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
@@ -495,6 +545,24 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     if let Some(timeout) = fields.get("timeout").and_then(|node| cards::timeout(reader, node)) {
         config.limits.idle_ms = whole_millis(timeout);
     }
+}
+
+/// Where calls of each tool have their key.
+fn idempotency(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
+    let mut pointers = BTreeMap::new();
+    for (key, node) in reader.entries(node, "idempotency") {
+        match reader.text(node, "idempotency") {
+            Some(pointer) if pointer.starts_with('/') => {
+                pointers.insert(key.text.clone(), pointer);
+            }
+            Some(pointer) => {
+                let hint = "for example idempotency: { create_order: /orderId } names an argument of the tool, as a JSON pointer";
+                reader.fault_with_hint(node.at, format!("{pointer:?} is no JSON pointer: it begins with /"), hint);
+            }
+            None => {}
+        }
+    }
+    pointers
 }
 
 /// A time as the bounds have it.
@@ -563,9 +631,9 @@ mod tests {
         let asks = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         assert_eq!(of(None, ""), (false, asks(&[]), false), "nothing is known");
         assert_eq!(of(Some(&[]), ""), (true, asks(&[]), false), "none asks");
-        assert_eq!(of(Some(&["t"]), ""), (false, asks(&["t"]), false));
+        assert_eq!(of(Some(&["t"]), ""), (true, asks(&["t"]), false), "the others do not");
         assert_eq!(of(None, "filesystem"), (true, asks(&[]), true));
-        assert_eq!(of(Some(&["t"]), "filesystem"), (false, asks(&["t"]), true));
+        assert_eq!(of(Some(&["t"]), "filesystem"), (true, asks(&["t"]), true));
         assert_eq!(of(None, "everything"), (false, asks(&["trigger-elicitation-request"]), true));
         let config = AgentConfig { stateless: Some(false), card: cards::shipped("memory"), ..AgentConfig::default() };
         assert!(!config.into_mcp("a").stateless);

@@ -6,6 +6,7 @@ mod cards;
 mod check;
 pub(crate) mod env_file;
 mod excerpt;
+mod fallback;
 mod finding;
 mod flows;
 mod import;
@@ -326,6 +327,7 @@ pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>
         false => node_file::read(&mut reader, &root),
     };
     sampling::settle(&mut reader, &mut config);
+    fallback::settle(&mut reader, &config);
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| (finding.line, finding.column));
     let found = config.agents.iter_mut().filter_map(|(name, agent)| agent.take_known_card(name.as_str(), &source.name));

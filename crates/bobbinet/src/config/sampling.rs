@@ -62,25 +62,26 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<SamplingSetti
     Some(SamplingSettings { who: SamplingModel::Agent(name), at })
 }
 
+/// Whether there is an agent of this name, or may be: what a node calls its agents is known when it is asked.
+pub(super) fn is_known(config: &Config, name: &AgentName) -> bool {
+    let Config { agents, remotes, models, peers, flows, .. } = config;
+    let is_own = agents.contains_key(name) || remotes.contains_key(name) || models.contains_key(name);
+    is_own || !peers.is_empty() || flows.names().any(|flow| flow == name)
+}
+
 /// Makes agents of the models that were named for single servers, and looks whether the agents are there that were.
 pub(super) fn settle(reader: &mut Reader<'_>, config: &mut Config) {
-    let known = |config: &Config, name: &AgentName| {
-        let Config { agents, remotes, models, peers, flows, .. } = config;
-        let is_own = agents.contains_key(name) || remotes.contains_key(name) || models.contains_key(name);
-        // What a node calls its agents is known when it is asked.
-        is_own || !peers.is_empty() || flows.names().any(|flow| flow == name)
-    };
     let wanted = config.agents.iter().filter_map(|(name, agent)| Some((name.clone(), agent.sampling.clone()?)));
     for (name, SamplingSettings { who, at }) in wanted.collect::<Vec<_>>() {
         match who {
-            SamplingModel::Agent(agent) if known(config, &agent) => {}
+            SamplingModel::Agent(agent) if is_known(config, &agent) => {}
             SamplingModel::Agent(agent) => {
                 let hint = "name one of the file's, such as `writer: { model: { url, name, key } }`";
                 reader.fault_with_hint(at, format!("there is no agent {agent} to speak for {name}"), hint);
             }
             SamplingModel::Own(model) => {
                 let own = match own_model(&name) {
-                    Some(own) if !known(config, &own) || !config.peers.is_empty() => own,
+                    Some(own) if !is_known(config, &own) || !config.peers.is_empty() => own,
                     Some(_) | None => {
                         let hint = "make the model an agent, and name that: sampling: { agent: NAME }";
                         reader.fault_with_hint(at, format!("the model of {name} cannot be called {name}-model"), hint);

@@ -59,7 +59,7 @@ pub(super) fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
 
 #[cfg(test)]
 mod tests {
-    use bobbinet_mcp::{McpConfig, PinPolicy, ServerAddress};
+    use bobbinet_mcp::{McpConfig, PinPolicy, ServerAddress, StartPolicy};
 
     use super::*;
     use crate::config::{Strictness, read};
@@ -112,6 +112,9 @@ mod tests {
         assert_eq!(of(", pin: warn").unwrap().pin, PinPolicy::Warn);
         assert_eq!(of(", pin: off").unwrap().pin, PinPolicy::Off);
         assert_eq!(of("").unwrap().pin, PinPolicy::Ask);
+        assert_eq!(of(", start: on-demand").unwrap().start, StartPolicy::OnDemand);
+        assert_eq!(of("").unwrap().start, StartPolicy::WithNode);
+        assert!(of(", start: never").unwrap_err().contains("start cannot be \"never\""));
         assert!(of(", pin: never").unwrap_err().contains("pin cannot be \"never\""));
     }
 }

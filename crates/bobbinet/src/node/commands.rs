@@ -87,8 +87,8 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
             agent.server
         }
         None => {
-            let cwd = cwd.map_or_else(|| here.clone(), |cwd| here.join(cwd));
-            ServerConfig::Command(started(CommandConfig { words: command, env: variables(&env)?, cwd })?)
+            let (cwd, env) = (cwd.map(|cwd| here.join(cwd)), variables(&env)?);
+            ServerConfig::Command(started(CommandConfig { words: command, env, cwd, folder: here })?)
         }
     };
     let mut agent = AgentConfig {
@@ -121,8 +121,9 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
 
 /// A command whose program is there.
 fn started(server: CommandConfig) -> Result<CommandConfig, Failure> {
-    if !server.cwd.is_dir() {
-        return Err(Failure::new(Code::Usage, format!("there is no folder {}", server.cwd.display())));
+    let folder = server.words_from();
+    if !folder.is_dir() {
+        return Err(Failure::new(Code::Usage, format!("there is no folder {}", folder.display())));
     }
     if program(&server).is_none() {
         let program = server.words.first().map(String::as_str).unwrap_or_default();
@@ -260,9 +261,14 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
     let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
     if output.is_json() {
         let agent = |(name, agent): (&AgentName, &AgentConfig)| match &agent.server {
-            ServerConfig::Command(CommandConfig { words, env, cwd }) => {
-                let variables: Vec<&String> = env.keys().collect();
-                serde_json::json!({ "name": name, "command": words, "cwd": cwd, "env": variables, "share": share_words(agent) })
+            ServerConfig::Command(server) => {
+                let variables: Vec<&String> = server.env.keys().collect();
+                let has_own_folder = server.has_own_folder();
+                let cwd = (!has_own_folder).then(|| server.words_from());
+                serde_json::json!({
+                    "name": name, "command": server.words, "cwd": cwd, "ownFolder": has_own_folder, "env": variables,
+                    "share": share_words(agent),
+                })
             }
             ServerConfig::Url(server) => {
                 let headers: Vec<&String> = server.headers.keys().collect();
@@ -289,7 +295,8 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
         output.field("Agents", names.join(", "))?;
         if output.is_verbose {
             for (name, agent) in &config.agents {
-                output.field(name.as_str(), share_words(agent))?;
+                let place = agent.command().map(|server| format!("; {}", server.place_words())).unwrap_or_default();
+                output.field(name.as_str(), format_args!("{}{place}", share_words(agent)))?;
             }
         }
         if !config.flows.is_empty() {

@@ -1,12 +1,14 @@
 //! Logins of this node at MCP servers elsewhere: where browsers come back, and what their people are told.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bobbinet_auth::KEYS_FOLDER;
-use bobbinet_http::{CALLBACK_PATH, CLIENT_PATH, Logins};
-use bobbinet_mcp::{LoginAddress, LoginDesk, LoginReturn};
+use bobbinet_core::AgentName;
+use bobbinet_http::{AgentLogin, CALLBACK_PATH, CLIENT_PATH, Logins};
+use bobbinet_mcp::{LoginAddress, LoginBegun, LoginDesk, LoginReturn, LoginStanding, McpAgent};
 use reqwest::{StatusCode, Url};
+use serde_json::{Value, json};
 
 use crate::{
     config::NodeConfig,
@@ -61,13 +63,17 @@ fn address(public_url: Option<&str>, listen: SocketAddr, has_tls: bool) -> Optio
 
 /// The pages of the node's logins.
 #[derive(Debug)]
-pub(super) struct LoginPages(pub(super) Arc<LoginDesk>);
+pub(super) struct LoginPages {
+    pub(super) desk: Arc<LoginDesk>,
+    pub(super) servers: BTreeMap<AgentName, Arc<McpAgent>>,
+}
 
 #[async_trait]
 impl Logins for LoginPages {
     async fn come_back(&self, query: &str) -> (StatusCode, String) {
-        match self.0.come_back(query).await {
+        match self.desk.come_back(query).await {
             LoginReturn::LoggedIn { server } => {
+                self.servers.values().for_each(|agent| agent.look_for_login());
                 let words = format!(
                     "You have logged in at {server} for this node: its agent may do there what you may, for all who may call it. \
                      You may close this page; a task that asked you goes on, or wants an answer."
@@ -88,8 +94,32 @@ impl Logins for LoginPages {
     }
 
     fn client_metadata(&self) -> Option<String> {
-        self.0.client_metadata()
+        self.desk.client_metadata()
     }
+
+    async fn of_agent(&self, agent: &AgentName, asked: AgentLogin) -> Result<Option<Value>, String> {
+        let Some(server) = self.servers.get(agent) else { return Ok(None) };
+        match asked {
+            AgentLogin::Show => {
+                let logins: Vec<Value> = server.logins().iter().map(shown).collect();
+                Ok((!logins.is_empty()).then(|| json!({ "logins": logins })))
+            }
+            AgentLogin::Begin => {
+                let begun = server.begin_login().await?;
+                Ok(begun.map(|LoginBegun { standing, url }| {
+                    let mut document = shown(&standing);
+                    document["url"] = url.into();
+                    document
+                }))
+            }
+            AgentLogin::Forget => Ok(server.log_out().await.map(|was_one| json!({ "wasLoggedIn": was_one }))),
+        }
+    }
+}
+
+fn shown(standing: &LoginStanding) -> Value {
+    let LoginStanding { server, issuer, is_logged_in, returns } = standing;
+    json!({ "server": server, "issuer": issuer, "loggedIn": is_logged_in, "returns": returns })
 }
 
 #[cfg(test)]

@@ -56,6 +56,9 @@ use crate::{
 /// Where agents keep what is theirs, in the data folder.
 pub(crate) const AGENTS_FOLDER: &str = "agents";
 
+/// Where servers run that are given no folder, each in one of its own, in the data folder.
+const SERVERS_FOLDER: &str = "servers";
+
 /// The hidden command that stands between us and a server.
 pub(crate) const SHIM: &str = "exec-mcp";
 
@@ -109,11 +112,15 @@ pub(super) async fn start(
     // After the store: its folder's lock is the proof that no other node has started servers from here.
     // What servers must not see though they run as the same user. The agents' folder has to be there to be covered.
     make_folder(&data.join(PEERS_FOLDER))?;
+    let own_folders = make_folder(&data.join(SERVERS_FOLDER))?;
     let blobs = blobs(&data, &node.blobs).await?;
     let hidden =
         [KEYS_FOLDER, STORE_FOLDER, BLOBS_FOLDER, AGENTS_FOLDER, PEERS_FOLDER].map(|folder| data.join(folder)).to_vec();
     let files = private_files(&node, &agents, &remotes, &peers, &callers);
-    let launcher = Launcher::this_program(SHIM, hidden).with_hidden_files(files).with_open_files(descriptors.before);
+    let launcher = Launcher::this_program(SHIM, hidden)
+        .with_own_folders(own_folders)
+        .with_hidden_files(files)
+        .with_open_files(descriptors.before);
     let listen = socket.local_addr().map_err(|error| in_use(node.listen, &error))?;
     let logins = logins::open(&node, listen, tls.is_some(), &data)?;
     let mesh = MeshAccess::new(&node, listen, tls.is_some(), keys.clone(), &callers.principals);
@@ -136,6 +143,7 @@ pub(super) async fn start(
     let blobs = TaskBlobs::new(blobs, Arc::new(urls));
     let setup = Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer };
     let engine = Engine::open_with_blobs(setup, blobs).await.map_err(|error| of_engine(&error))?;
+    bobbinet_mcp::drop_old_call_keys(&engine);
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
@@ -164,7 +172,7 @@ pub(super) async fn start(
         longest_life: reload::longest_life(&callers),
     };
     let server = server(&node, tls, mount, gateway, (keys, verifier), listen, stop)?;
-    server.take_logins(Arc::new(LoginPages(logins)));
+    server.take_logins(Arc::new(LoginPages { desk: logins, servers: servers.clone() }));
     // As late as can be: who is let in finds by the announcement with whose key to sign.
     let listener = socket.listen(BACKLOG).map_err(|error| in_use(node.listen, &error))?;
     let running = running(&engine, &server, &data, listen);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::program::TestFolder;
 
 /// Answers each request with what `does` makes of its first line, its headers in small letters and its body. Ends with the test's process.
-fn serve(does: impl Fn(&str, &str, &str, &str) -> (u16, Value) + Send + 'static) -> String {
+pub(crate) fn serve(does: impl Fn(&str, &str, &str, &str) -> (u16, Value) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let at = url.clone();

@@ -191,6 +191,8 @@ fn help_names_every_command_and_hides_what_is_not_for_people() {
         "check",
         "import",
         "flow",
+        "login",
+        "logout",
         "auth",
         "token",
         "peers",

@@ -3,7 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::Value;
+use bobbinet_core::{TaskId, Timestamp};
+use bobbinet_store::{
+    SledOptions, SledStore,
+    blobs::{BLOBS_FOLDER, BlobLabel, BlobLimits, BlobOwner, Blobs},
+    make_folder,
+};
+use serde_json::{Value, json};
 
 use crate::program::TestFolder;
 
@@ -83,4 +89,34 @@ fn looking_at_data_makes_none() {
         assert!(ran.stderr.contains("--data-dir"), "{arguments:?}: {}", ran.stderr);
     }
     assert!(!folder.path().join("bobbinet-data").exists());
+}
+
+/// What is beside the log is looked at with it: here a byte of a task's blob has flipped.
+#[tokio::test]
+async fn a_check_tells_of_damage_beside_the_log_and_whose_it_is() {
+    let folder = TestFolder::new();
+    let data = folder.path().join("data");
+    let task = TaskId::parse("01939f3c-7d2e-7000-8000-000000000001").unwrap();
+    let owner = BlobOwner { tenant: "main".into(), owner: "ann".into() };
+    let made = Timestamp::from_millis(1);
+    let label = BlobLabel { owner, media_type: None, filename: None, made, expires: None, is_quarantined: false };
+    make_folder(&data, false).unwrap();
+    drop(SledStore::open(SledOptions::beside_witness(&data)).unwrap());
+    let blobs = Blobs::open(&data.join(BLOBS_FOLDER), false, BlobLimits::default()).unwrap();
+    let kept = blobs.keep(&task.stream(), label, bytes::Bytes::from_static(b"whole")).await.unwrap();
+    let check = |expected: i32| {
+        let ran = folder.run(&["store", "check", "--data-dir", "data", "-o", "json"]);
+        assert_eq!(ran.code, expected, "{ran:?}");
+        serde_json::from_str::<Value>(&ran.stdout).unwrap()
+    };
+    let told = check(0);
+    let beside = json!({"contents": 1, "bytes": 5, "holdings": 1, "orphans": 0, "unfinished": 0});
+    assert_eq!((&told["ok"], &told["beside"]), (&json!(true), &beside));
+    let name = kept.hash.to_string();
+    std::fs::write(data.join(BLOBS_FOLDER).join("contents").join(&name[..2]).join(&name), b"whale").unwrap();
+    let told = check(65);
+    let fault = told["faults"][0].as_str().unwrap();
+    assert!(fault.contains(&format!("task/{task}")) && fault.contains(&name), "{told}");
+    let words = folder.run(&["store", "check", "--data-dir", "data"]);
+    assert!(words.stdout.contains(fault), "{words:?}");
 }

@@ -18,9 +18,10 @@ use super::{
 use crate::{
     authorization::Refusal,
     config::HttpTransportKind,
+    last_words::with_last_words,
     mailbox::{ConnectionError, Reply, RpcError},
     rpc_message::{self, RpcMessage, shorten},
-    transport::{Received, with_last_words},
+    transport::Received,
 };
 
 /// How often a connection is tried that cannot be made: then the server has seen nothing.

@@ -9,7 +9,8 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env, fs, io,
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +20,7 @@ use landlock::{
     path_beneath_rules,
 };
 use nix::{
+    fcntl::OFlag,
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     unistd::{getgid, getuid},
@@ -38,6 +40,8 @@ pub(crate) struct Hidden {
     pub(crate) folders: Vec<PathBuf>,
     /// Where their links lead to, and none of them in one of the folders.
     files: Vec<PathBuf>,
+    /// A folder in one of them that is not.
+    shown: Option<PathBuf>,
 }
 
 impl Hidden {
@@ -46,7 +50,12 @@ impl Hidden {
         let files: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.canonicalize().ok()).collect();
         let is_apart = |file: &PathBuf| file.is_file() && !folders.iter().any(|folder| file.starts_with(folder));
         let files = files.into_iter().filter(is_apart).collect();
-        Self { folders, files }
+        Self { folders, files, shown: None }
+    }
+
+    /// The same but for this folder.
+    pub(crate) fn showing(self, shown: Option<PathBuf>) -> Self {
+        Self { shown, ..self }
     }
 }
 
@@ -112,7 +121,12 @@ pub(crate) fn by_mounts(hidden: &Hidden) -> Result<(), String> {
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_SLAVE, nothing).map_err(|error| no("mount", &error))?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     for folder in &hidden.folders {
-        let cover = mount(Some("tmpfs"), folder, Some("tmpfs"), flags, Some("size=4k,mode=0000"));
+        let cover = match hidden.shown.as_ref().filter(|shown| shown.starts_with(folder)) {
+            Some(shown) => cover_around(folder, shown, flags),
+            None => {
+                mount(Some("tmpfs"), folder, Some("tmpfs"), flags, Some("size=4k,mode=0000")).map_err(io::Error::from)
+            }
+        };
         cover.map_err(|error| no(&folder.display().to_string(), &error))?;
     }
     for file in &hidden.files {
@@ -122,6 +136,19 @@ pub(crate) fn by_mounts(hidden: &Hidden) -> Result<(), String> {
     // A working folder that lies below a cover must be looked up again, or it would be a way around it.
     env::current_dir().and_then(env::set_current_dir).map_err(|error| no("the working folder", &error))?;
     give_up_rights().map_err(|error| no("capabilities", &error))
+}
+
+/// Covers all of a folder but this one in it.
+fn cover_around(folder: &Path, shown: &Path, flags: MsFlags) -> io::Result<()> {
+    let (nothing, path_only) = (None::<&str>, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW);
+    let seen = fs::File::options().read(true).custom_flags(path_only.bits()).open(shown)?;
+    // Passed through by all, and made by nobody once it is read-only.
+    mount(Some("tmpfs"), folder, Some("tmpfs"), flags - MsFlags::MS_RDONLY, Some("size=64k,mode=0711"))?;
+    fs::create_dir_all(shown)?;
+    let source = format!("/proc/self/fd/{}", seen.as_raw_fd());
+    mount(Some(source.as_str()), shown, nothing, MsFlags::MS_BIND | MsFlags::MS_REC, nothing)?;
+    mount(nothing, folder, nothing, flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND, nothing)?;
+    Ok(())
 }
 
 /// What is not in the bounding set is not given to anybody at `exec`, not to the superuser either.
@@ -137,7 +164,7 @@ fn give_up_rights() -> Result<(), caps::errors::CapsError> {
 
 /// Returns the files that lie below the server's own folders, and are therefore not hidden.
 fn by_landlock(hidden: &Hidden, working: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let Hidden { folders, files } = hidden;
+    let Hidden { folders, files, shown } = hidden;
     let shared = working.iter().find(|works| folders.iter().any(|folder| folder.starts_with(works)));
     if let Some(shared) = shared {
         return Err(format!("Landlock cannot hide what lies below the server's own folder {}", shared.display()));
@@ -152,7 +179,7 @@ fn by_landlock(hidden: &Hidden, working: &[PathBuf]) -> Result<Vec<PathBuf>, Str
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(all)
         .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rules(path_beneath_rules(granted, all)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(granted.iter().chain(shown), all)))
         .and_then(|rules| rules.add_rules(path_beneath_rules(above, AccessFs::ReadDir)))
         .and_then(|rules| rules.restrict_self());
     match enforced {
@@ -218,6 +245,28 @@ mod tests {
         assert!(below.unwrap_err().contains("own folder"));
         match inside(keys, vec![root.join("work")]) {
             Ok(seen) => assert_eq!(seen, (false, false, false, true, true)),
+            Err(why) => assert!(why.contains("not there"), "{why}"),
+        }
+    }
+
+    #[test]
+    fn landlock_shows_a_server_its_own_folder_among_hidden_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for name in ["servers/own", "servers/other"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            fs::write(root.join(name).join("file"), "words").unwrap();
+        }
+        let bound = move || {
+            let own = root.join("servers/own");
+            let hidden = Hidden::new(vec![root.join("servers")], &[]).showing(Some(own.clone()));
+            by_landlock(&hidden, &[own.clone()])?;
+            let read = |name: &str| fs::read_to_string(root.join(name)).is_ok();
+            let is_made = fs::write(own.join("made"), "").is_ok();
+            Ok::<_, String>((read("servers/own/file"), is_made, read("servers/other/file")))
+        };
+        match std::thread::spawn(bound).join().unwrap() {
+            Ok(seen) => assert_eq!(seen, (true, true, false)),
             Err(why) => assert!(why.contains("not there"), "{why}"),
         }
     }

@@ -17,6 +17,8 @@ pub struct Launcher {
     pub args: Vec<OsString>,
     /// Folders that servers must not see, each with the whole of its path. Without any, nothing is hidden.
     pub hidden: Vec<PathBuf>,
+    /// The folder in which each server that is given no other to run in has one of its own, by its agent's name. Without it they run in ours.
+    pub own_folders: Option<PathBuf>,
     /// What a server gets in its environment beside what it is configured with, made anew for each start.
     pub fresh_env: FreshEnv,
 }
@@ -55,8 +57,16 @@ impl Launcher {
             program: PathBuf::from("/proc/self/exe"),
             args: vec![OsString::from(argument)],
             hidden,
+            own_folders: None,
             fresh_env: FreshEnv::default(),
         }
+    }
+
+    /// The same for servers that run in this folder, each in one of its own that no other sees. It must be there.
+    pub fn with_own_folders(mut self, folder: PathBuf) -> Self {
+        self.hidden.push(folder.clone());
+        self.own_folders = Some(folder);
+        self
     }
 
     /// The same for servers that must not see these files either, each with the whole of its path. One that is not there when a server

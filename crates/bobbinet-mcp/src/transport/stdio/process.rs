@@ -24,7 +24,8 @@ use super::{
     procfs,
     pulse::{Pulse, PulseReader},
     rlimits::LIMIT,
-    shim::{HIDE, ISOLATION, REQUIRED},
+    shim::{HIDE, ISOLATION, REQUIRED, SHOW},
+    start_place::StartPlace,
     stderr::{StderrTail, read_stderr},
     sweep::{self, ListedShim, MARK, ProcessRecord},
 };
@@ -133,8 +134,9 @@ impl ServerProcess {
         folder: &Path,
         tracker: &TaskTracker,
     ) -> io::Result<(Self, ChildStdin, PulseReader<ChildStdout>)> {
-        let search = server.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH")).unwrap_or_default();
-        if !is_runnable(&server.command, &search, server.cwd.as_deref()) {
+        let start = StartPlace::of(agent, server, launcher)?;
+        let search = start.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH")).unwrap_or_default();
+        if !is_runnable(&start.command, &search, start.folder.as_deref()) {
             let text = format!("there is no program `{}` to run", server.command);
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
@@ -148,19 +150,27 @@ impl ServerProcess {
             .arg0("bobbinet-exec-mcp")
             .args(&launcher.args)
             .args(hiding(server.isolation, &launcher.hidden))
+            .args(
+                start
+                    .is_own
+                    .then_some(&start.folder)
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|it| [SHOW.as_ref(), it.as_os_str()]),
+            )
             .args(limiting(&server.rlimits))
             .arg("--")
-            .arg(&server.command)
-            .args(&server.args)
+            .arg(&*start.command)
+            .args(&*start.args)
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| is_passed_on(name.as_bytes())))
             .envs(fresh)
-            .envs(&server.env)
+            .envs(&*start.env)
             .env(MARK, &mark)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(folder) = &server.cwd {
+        if let Some(folder) = &start.folder {
             command.current_dir(folder);
         }
         tell_withheld(agent, server);

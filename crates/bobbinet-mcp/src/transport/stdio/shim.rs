@@ -43,6 +43,9 @@ const TRY: &str = "--try-isolation";
 /// The argument before each folder that the server must not see.
 pub(crate) const HIDE: &str = "--hide";
 
+/// The argument before the one folder, in one of those, that it may see: its own.
+pub(crate) const SHOW: &str = "--show";
+
 /// The argument before the word that says whether a server may start that cannot be kept from seeing them.
 pub(crate) const ISOLATION: &str = "--isolation";
 
@@ -142,7 +145,7 @@ fn isolate(prefix: &[OsString]) -> Result<(), String> {
 }
 
 fn hidden(prefix: &[OsString]) -> Hidden {
-    Hidden::new(values(prefix, HIDE), &values(prefix, HIDE_FILE))
+    Hidden::new(values(prefix, HIDE), &values(prefix, HIDE_FILE)).showing(values(prefix, SHOW).pop())
 }
 
 /// What follows a flag, each time it is there.

@@ -16,7 +16,7 @@ use super::{
     pulse::PulseReader,
     shim::{NOT_ISOLATED, SEEN},
 };
-use crate::{secrets::Secrets, transport::with_last_words};
+use crate::{last_words::with_last_words, secrets::Secrets};
 
 /// Lines of standard error that are kept for whoever asks why the server died.
 const TAIL_LINES: usize = 20;
@@ -166,7 +166,7 @@ fn is_told(name: &str, mark: &str, line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::headline;
+    use crate::last_words::headline;
 
     #[tokio::test]
     async fn last_words_are_few_and_keep_secrets() {
