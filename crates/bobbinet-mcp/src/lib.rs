@@ -117,6 +117,7 @@ mod supervised_session;
 mod task_follower;
 mod tool_definition;
 mod tool_hints;
+mod tool_meta;
 mod tool_question;
 mod transport;
 mod uploads;

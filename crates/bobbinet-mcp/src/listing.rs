@@ -14,7 +14,7 @@ use crate::{
     prompts::RawPrompt,
     resources::{RawResource, RawTemplate},
     session::Client,
-    tool_hints,
+    tool_meta,
 };
 
 /// How long a server may take for a page of what is no tool: its tools are not kept waiting for it any longer.
@@ -197,7 +197,7 @@ impl ListEntry for RawTool {
         });
         let execution = field(&fields, "execution", &Json::is_object).as_ref().and_then(JsonObject::read);
         let execution = execution.map(|it| ToolExecution { task_support: text(field(&it, "taskSupport", &is_text)) });
-        let meta = field(&fields, "_meta", &Json::is_object).as_ref().and_then(tool_hints::meta);
+        let meta = field(&fields, "_meta", &Json::is_object).as_ref().and_then(tool_meta::meta);
         Some(Self { name, title, description, input_schema, output_schema, annotations, execution, meta })
     }
 

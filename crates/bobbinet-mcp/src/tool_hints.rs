@@ -8,18 +8,6 @@ use crate::{
     listing::{RawTool, ToolHints},
 };
 
-/// What begins the names of `_meta` that say something between two ends of one connection, or that are this node's own.
-const RESERVED: [&str; 2] = ["io.modelcontextprotocol/", "bobbinet/"];
-
-/// The `_meta` of a tool that its server lists so, without what is not for others.
-pub(crate) fn meta(listed: &Json) -> Option<Json> {
-    let is_ours = |name: &str| RESERVED.iter().any(|prefix| name.starts_with(prefix));
-    let fields = JsonObject::read(listed)?;
-    let kept = fields.iter().filter(|(name, _)| !is_ours(name));
-    let kept: JsonObject = kept.map(|(name, value)| (name.to_owned(), value.clone())).collect();
-    (!kept.is_empty()).then(|| kept.to_json())
-}
-
 /// What there is to tell of a tool: `annotations` and `_meta`, as MCP has them. No hint that neither its server nor the operator has given.
 pub(crate) fn shown(tool: &RawTool, operator: Option<Effect>) -> Option<Json> {
     let none = ToolHints::default();
@@ -88,16 +76,5 @@ mod tests {
         check(silent, None, "");
         check(silent, Some(Effect::Idempotent), r#"{"annotations":{"readOnlyHint":false,"idempotentHint":true}}"#);
         check(r#"{"name":"t","_meta":{"ui":{"a":1.0}}}"#, None, r#"{"_meta":{"ui":{"a":1.0}}}"#);
-    }
-
-    #[test]
-    fn what_is_between_two_ends_or_ours_is_no_ones_meta() {
-        let check = |listed: &str, expected: Option<&str>| {
-            let kept = meta(&Json::parse(listed).unwrap());
-            assert_eq!(kept.as_ref().map(Json::as_str), expected);
-        };
-        check(r#"{"ui":{"resourceUri":"ui://a"},"bobbinet/agent":"x"}"#, Some(r#"{"ui":{"resourceUri":"ui://a"}}"#));
-        check(r#"{"io.modelcontextprotocol/related-task":{}}"#, None);
-        check("{}", None);
     }
 }
