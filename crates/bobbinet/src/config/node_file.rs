@@ -76,7 +76,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     config.flows = flows::read(reader, &fields, own.iter());
     own.extend(config.flows.names().cloned());
     peers::check_fallbacks(reader, fields.get("agents"), &config.remotes, &own);
-    own.extend(sampling::own_models(&config.agents));
+    let has_own_model = |agent: &AgentConfig| agent.sampling.as_ref().is_some_and(sampling::SamplingSettings::is_own);
+    let with_model = config.agents.iter().filter(|(_, agent)| has_own_model(agent));
+    own.extend(with_model.filter_map(|(name, _)| sampling::own_model(name)));
     if !config.flows.is_empty() {
         // Only flows call them, and policy lines name them.
         own.extend(INTERNAL_AGENTS.iter().filter_map(|name| AgentName::parse(name).ok()));

@@ -1,13 +1,11 @@
 //! Who says what an MCP server wants a language model to say: `sampling: { agent: NAME }`, or `sampling: { url, name, key }` of a model that
 //! becomes an agent for it, `NAME-model`.
 
-use std::collections::BTreeMap;
-
 use bobbinet_core::AgentName;
 use bobbinet_text::Position;
 
 use super::{
-    AgentConfig, Config,
+    Config,
     models::{self, ModelSettings},
     reader::Reader,
     tree::Node,
@@ -34,19 +32,16 @@ impl SamplingSettings {
             SamplingModel::Own(_) => None,
         }
     }
+
+    /// Whether it becomes an agent: policy may say who calls that.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.who, SamplingModel::Own(_))
+    }
 }
 
 /// The agent that a server's own model becomes.
-fn own_model(server: &AgentName) -> Option<AgentName> {
+pub(super) fn own_model(server: &AgentName) -> Option<AgentName> {
     AgentName::parse(&format!("{server}-model")).ok()
-}
-
-/// The agents that models will be which were named for single servers: policy may say who calls them.
-pub(super) fn own_models(agents: &BTreeMap<AgentName, AgentConfig>) -> impl Iterator<Item = AgentName> {
-    let has_own = |agent: &AgentConfig| {
-        agent.sampling.as_ref().is_some_and(|sampling| matches!(sampling.who, SamplingModel::Own(_)))
-    };
-    agents.iter().filter(move |(_, agent)| has_own(agent)).filter_map(|(name, _)| own_model(name))
 }
 
 /// Reads what is said of it.
