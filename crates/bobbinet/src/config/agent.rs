@@ -32,7 +32,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 22] = [
+pub(crate) const AGENT_KEYS: [&str; 23] = [
     "use",
     "title",
     "description",
