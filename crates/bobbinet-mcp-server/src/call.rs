@@ -24,6 +24,7 @@ use crate::{
     progress::Progress,
     question::{Answered, Elicitation},
     reading::{self, Shape},
+    restored,
     result::{self, CallResult},
     rpc::{self, RpcError},
     server_error::ServerError,
@@ -185,6 +186,9 @@ impl Call {
                 Ok(Done::Result(result))
             }
             shape @ (Shape::Resource { .. } | Shape::Prompt) => {
+                // What is read is the content, however large: it is no result that a model could fetch the rest of.
+                let whole = Box::pin(restored::restored(&self.door, &self.caller, task, revision)).await?;
+                let task = whole.as_ref().unwrap_or(task);
                 reading::result(task, shape, revision, self.door.limits.list_ttl_ms()).map(Done::Written)
             }
         }

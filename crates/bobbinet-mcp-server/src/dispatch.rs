@@ -159,7 +159,8 @@ impl Request {
     async fn list(&self) -> Result<Json, RpcError> {
         let cursor = Cursor::of(&self.params)?;
         let (gateway, door) = (self.door.server.gateway(), &self.door);
-        Ok(tools::list(gateway, &self.caller, &cursor, self.client.revision, door.naming, &door.limits).await)
+        tools::await_started(gateway, door.list_patience()).await;
+        Ok(tools::list(gateway, &self.caller, &cursor, self.client.revision, door.naming, &door.limits))
     }
 
     async fn call(&self) -> Result<Step, RpcError> {
@@ -178,6 +179,7 @@ impl Request {
             None => {}
         }
         let (naming, patience) = (self.door.naming, self.door.limits.start_wait);
+        let patience = [patience, self.door.list_patience()];
         let found = tools::find(gateway, &self.caller, &name, revision, naming, patience).await;
         let Some(tool) = found else { return Err(RpcError::unknown_tool(&name)) };
         let parts = match message(&tool, arguments.as_ref()) {
@@ -228,7 +230,8 @@ impl Request {
             Err(TooManyCalls(max)) => {
                 let text =
                     format!("{max} calls of this session are at work: wait for one of them (calls_per_session_max)");
-                return Some(Outgoing::error(&self.id, &RpcError::at_the_door(&text, http::StatusCode::OK)));
+                let error = RpcError::refused(&text, http::StatusCode::TOO_MANY_REQUESTS);
+                return Some(Outgoing::error(&self.id, &error));
             }
         };
         let Self { door, caller, client, session, trace, id, params, canceled, out } = self;
@@ -278,7 +281,10 @@ impl Request {
         let gateway = server.gateway();
         let told = |error: GatewayError| RpcError::inside(&server.fault_of(error));
         let task = match asked {
-            Asked::Agents => return Ok(mesh::agents(gateway, caller, self.door.naming).await),
+            Asked::Agents => {
+                self.door.await_started_shortly().await;
+                return Ok(mesh::agents(gateway, caller, self.door.naming));
+            }
             Asked::Show { agent, task } => {
                 let params = GetParams { id: task, history_length: Some(0), tenant: None };
                 gateway.get(&tools::context(caller, &agent), &params).await.map_err(told)?
@@ -289,6 +295,7 @@ impl Request {
                 let words = format!("task {} of agent {} is {}", task.id, task.agent, result::state_word(task.state));
                 return Ok(CallResult::words(&words, false).with_structure(result::task_note(&task).to_json()));
             }
+            Asked::Newest => return mesh::newest(gateway, caller).await.map_err(told),
             Asked::Work { .. } => return Err(RpcError::invalid_request("that is work")),
         };
         Ok(CallResult::of(&task, self.client.revision, false, Structure::InPlace))

@@ -1,18 +1,19 @@
 //! What all requests of this door have in common.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Caller, Json, Timestamp};
-use bobbinet_gateway::{AdmissionPermit, Shares};
+use bobbinet_gateway::{AdmissionPermit, START_WAIT_MAX, Shares};
 use bobbinet_http::{Server, server::other_binding::Room};
 use http::StatusCode;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     limits::McpServerLimits,
     names::Naming,
     rpc::{self, RpcError},
     sessions::Sessions,
+    tools,
 };
 
 /// Where it is, below the node's URL.
@@ -26,6 +27,8 @@ pub(crate) struct Door {
     /// The URLs that a token for this door may name.
     pub(crate) audiences: Vec<String>,
     pub(crate) limits: McpServerLimits,
+    /// Since when it is open.
+    opened: Instant,
     /// How tools and prompts are called.
     pub(crate) naming: Naming,
     /// Room for streams that listen for changes.
@@ -73,7 +76,19 @@ impl Door {
             tracing::warn!(%error, "MCP sessions end with this process");
         });
         let sessions = Sessions::new(&limits, seal.ok());
-        Arc::new(Self { sessions, audiences, limits, naming, listeners, listeners_of, linked_reads, server })
+        let opened = Instant::now();
+        Arc::new(Self { sessions, audiences, limits, opened, naming, listeners, listeners_of, linked_reads, server })
+    }
+
+    /// How long a list may wait for agents that were never seen: for as long after the start as the limit says, all lists together. Who is
+    /// later than that is told of as not there yet, and of the change when he comes.
+    pub(crate) fn list_patience(&self) -> Duration {
+        self.limits.start_wait.saturating_sub(self.opened.elapsed())
+    }
+
+    /// The same for what is looked for, and is rarely there of all agents.
+    pub(crate) async fn await_started_shortly(&self) {
+        tools::await_started(self.server.gateway(), self.list_patience().min(START_WAIT_MAX)).await;
     }
 
     /// What time it is.

@@ -11,6 +11,7 @@
 //! stands alone. A connection that breaks under a call cancels its task there, as that revision wants it; in the older ones the task goes
 //! on, and `mesh_task` finds it.
 
+mod blob_bytes;
 mod bridge;
 mod call;
 mod client;
@@ -20,6 +21,7 @@ mod door;
 mod endpoint;
 mod headers;
 mod limits;
+mod line_messages;
 mod linked;
 mod listen;
 mod mesh;
@@ -34,6 +36,7 @@ mod progress;
 mod question;
 mod reading;
 mod reply;
+mod restored;
 mod result;
 mod revision;
 mod rpc;

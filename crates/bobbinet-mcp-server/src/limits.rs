@@ -26,7 +26,7 @@ pub struct McpServerLimits {
     pub page_tools_max: usize,
     /// Bytes of one page of the list, roughly. A single tool may be larger.
     pub page_bytes_max: usize,
-    /// How long a list waits for agents that were never seen. Most hosts list once, when they start, and give it a minute; many do not
+    /// How long after the node's start a list waits for agents that were never seen; later ones wait for nobody. Most hosts list once, when they start, and give it a minute; many do not
     /// look again when they are told that there are more tools.
     pub start_wait: Duration,
     /// How long a list of tools may be taken from a cache (2026-07-28).

@@ -245,12 +245,13 @@ impl Listener {
     }
 }
 
-/// What all agents say of themselves, and whether they take calls: as long as it is the same, no list has changed.
-struct Seen(Vec<(Arc<Description>, Arc<Offers>, bool)>);
+/// What all agents say of themselves, and whether they take calls, under which policy: as long as it is the same, no list has changed.
+struct Seen(Vec<(Arc<Description>, Arc<Offers>, bool)>, u64);
 
 impl Seen {
     fn is_same(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
+        self.1 == other.1
+            && self.0.len() == other.0.len()
             && self.0.iter().zip(&other.0).all(|(one, two)| {
                 (Arc::ptr_eq(&one.0, &two.0) || one.0 == two.0)
                     && (Arc::ptr_eq(&one.1, &two.1) || one.1 == two.1)
@@ -262,7 +263,7 @@ impl Seen {
 fn seen(gateway: &Gateway) -> Seen {
     let agents = gateway.agents().filter_map(|name| gateway.agent(name));
     let seen = agents.map(|agent| (agent.describe(), agent.offers(), agent.ready().is_ok() && !agent.is_starting()));
-    Seen(seen.collect())
+    Seen(seen.collect(), gateway.policy_generation())
 }
 
 fn fingerprints(gateway: &Gateway, caller: &Caller) -> Fingerprints {
@@ -280,6 +281,7 @@ fn fingerprints(gateway: &Gateway, caller: &Caller) -> Fingerprints {
                 (skill.id.as_str(), &skill.name, &skill.description, schema(&skill.input), schema(&skill.output));
             said.hash(if is_prompt { &mut *prompts } else { &mut *tools });
         }
+        offers.tools.iter().for_each(|(id, said)| (id.as_str(), said.as_str()).hash(tools));
         offers.prompts.iter().for_each(|(_, listed)| listed.as_str().hash(prompts));
         offers.resources.iter().chain(&offers.templates).for_each(|listed| listed.as_str().hash(resources));
     }

@@ -56,7 +56,8 @@ impl Watch {
         revision: Revision,
     ) -> Result<Self, RpcError> {
         let gateway = door.server.gateway();
-        let (agent, skill, own) = match offered::find(gateway, caller, uri).await {
+        door.await_started_shortly().await;
+        let (agent, skill, own) = match offered::find(gateway, caller, uri) {
             Found::One { agent, skill, own } => (agent, skill, own),
             Found::None => return Err(reading::no_resource(uri, revision)),
             Found::Several(agents) => return Err(offered::several(&agents, uri)),

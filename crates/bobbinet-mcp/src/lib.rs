@@ -116,6 +116,8 @@ mod skill_request;
 mod supervised_session;
 mod task_follower;
 mod tool_definition;
+mod tool_hints;
+mod tool_meta;
 mod tool_question;
 mod transport;
 mod uploads;

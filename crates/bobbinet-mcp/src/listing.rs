@@ -14,6 +14,7 @@ use crate::{
     prompts::RawPrompt,
     resources::{RawResource, RawTemplate},
     session::Client,
+    tool_meta,
 };
 
 /// How long a server may take for a page of what is no tool: its tools are not kept waiting for it any longer.
@@ -134,6 +135,9 @@ pub(crate) struct RawTool {
     pub(crate) annotations: Option<ToolHints>,
     #[serde(default)]
     pub(crate) execution: Option<ToolExecution>,
+    /// What others are shown of its `_meta`.
+    #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub(crate) meta: Option<Json>,
 }
 
 /// What the server says of a tool's nature. They count only where the operator says so.
@@ -143,7 +147,7 @@ pub(crate) struct ToolHints {
     pub(crate) title: Option<String>,
     pub(crate) read_only_hint: Option<bool>,
     pub(crate) idempotent_hint: Option<bool>,
-    // What these say changes nothing here, but that they have changed is worth a look.
+    // What these say changes nothing here, but hosts are told of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) destructive_hint: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,7 +197,8 @@ impl ListEntry for RawTool {
         });
         let execution = field(&fields, "execution", &Json::is_object).as_ref().and_then(JsonObject::read);
         let execution = execution.map(|it| ToolExecution { task_support: text(field(&it, "taskSupport", &is_text)) });
-        Some(Self { name, title, description, input_schema, output_schema, annotations, execution })
+        let meta = field(&fields, "_meta", &Json::is_object).as_ref().and_then(tool_meta::meta);
+        Some(Self { name, title, description, input_schema, output_schema, annotations, execution, meta })
     }
 
     fn key(&self) -> &str {

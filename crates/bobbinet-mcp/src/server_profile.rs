@@ -127,7 +127,7 @@ impl ServerProfile {
     ) -> (Catalog, bobbinet_engine::Offers) {
         let Sifted { offers, withheld, .. } = sifted;
         let catalog = Catalog::new(&self.config, info, &offers, before).without(withheld);
-        let shown = shown_offers::shown(&offers, &catalog);
+        let shown = shown_offers::shown(&offers, &catalog, &self.config.effects);
         (catalog, shown)
     }
 

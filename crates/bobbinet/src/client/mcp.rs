@@ -10,6 +10,7 @@ use super::{Client, resolve::Agent};
 use crate::{
     cli::Target,
     failure::{Code, Failure},
+    remark::{Remark, remark},
 };
 
 /// Where it is, below a node's URL.
@@ -51,7 +52,8 @@ pub(super) async fn door(client: &Client, url: Option<String>, data_dir: Option<
     let http = http.build().map_err(|error| Failure::of(Code::Internal, &error))?;
     let at = url.clone();
     let who = Arc::new(move || shown(&agent, &at).map_err(|failure| failure.to_string()));
-    Ok(NodeDoor { http, url, who })
+    let unreached = Arc::new(|why: &str| remark(Remark::Warning, why));
+    Ok(NodeDoor { http, url, who, unreached })
 }
 
 /// What shows the node who asks.

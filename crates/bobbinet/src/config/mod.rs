@@ -100,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) callers: CallersConfig,
     /// Flows that are agents too.
     pub(crate) flows: Flows,
+    /// Whether an agent that cannot be started is no reason not to start the others.
+    pub(crate) is_lenient: bool,
 }
 
 /// The settings of a node, whatever agents it has.

@@ -1,11 +1,13 @@
 //! Who says what an MCP server wants a language model to say: `sampling: { agent: NAME }`, or `sampling: { url, name, key }` of a model that
 //! becomes an agent for it, `NAME-model`.
 
+use std::collections::BTreeMap;
+
 use bobbinet_core::AgentName;
 use bobbinet_text::Position;
 
 use super::{
-    Config,
+    AgentConfig, Config,
     models::{self, ModelSettings},
     reader::Reader,
     tree::Node,
@@ -32,6 +34,19 @@ impl SamplingSettings {
             SamplingModel::Own(_) => None,
         }
     }
+}
+
+/// The agent that a server's own model becomes.
+fn own_model(server: &AgentName) -> Option<AgentName> {
+    AgentName::parse(&format!("{server}-model")).ok()
+}
+
+/// The agents that models will be which were named for single servers: policy may say who calls them.
+pub(super) fn own_models(agents: &BTreeMap<AgentName, AgentConfig>) -> impl Iterator<Item = AgentName> {
+    let has_own = |agent: &AgentConfig| {
+        agent.sampling.as_ref().is_some_and(|sampling| matches!(sampling.who, SamplingModel::Own(_)))
+    };
+    agents.iter().filter(move |(_, agent)| has_own(agent)).filter_map(|(name, _)| own_model(name))
 }
 
 /// Reads what is said of it.
@@ -65,9 +80,9 @@ pub(super) fn settle(reader: &mut Reader<'_>, config: &mut Config) {
                 reader.fault_with_hint(at, format!("there is no agent {agent} to speak for {name}"), hint);
             }
             SamplingModel::Own(model) => {
-                let own = match AgentName::parse(&format!("{name}-model")) {
-                    Ok(own) if !is_known(config, &own) || !config.peers.is_empty() => own,
-                    Ok(_) | Err(_) => {
+                let own = match own_model(&name) {
+                    Some(own) if !is_known(config, &own) || !config.peers.is_empty() => own,
+                    Some(_) | None => {
                         let hint = "make the model an agent, and name that: sampling: { agent: NAME }";
                         reader.fault_with_hint(at, format!("the model of {name} cannot be called {name}-model"), hint);
                         continue;
@@ -102,6 +117,22 @@ mod tests {
             }
         };
         assert!(found.contains(expected), "{agents}: {found}");
+    }
+
+    #[test]
+    fn policy_says_who_may_call_the_model_that_becomes_an_agent() {
+        let findings = |on: &str| {
+            let text = format!(
+                "agents:\n  docs: {{ mcp: {{ command: [ls] }}, sampling: {{ url: \"https://api.example.com/v1\", name: m }} }}\n\
+                 policy: [{{ allow: \"caller.principal == 'ann'\", on: {on} }}]\n"
+            );
+            let source = Source { name: "bobbinet.yaml".to_owned(), text, folder: ".".into() };
+            let reading = read_source(&source, BTreeMap::new(), Strictness::Lenient);
+            let errors = reading.findings.iter().filter(|finding| finding.is_error());
+            errors.map(|finding| finding.message.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(findings("docs-model"), [""; 0]);
+        assert_eq!(findings("other-model"), ["there is no agent \"other-model\""]);
     }
 
     #[test]

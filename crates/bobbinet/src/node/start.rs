@@ -207,11 +207,16 @@ fn starts(engine: &Engine, starting: &[&AgentName]) -> JoinSet<()> {
         let Some(agent) = engine.agent(name).cloned() else { continue };
         let name = (*name).clone();
         starts.spawn(async move {
+            let mut pace = StartPace::default();
             while agent.is_starting() {
                 agent.started(START_TOLD_EVERY).await;
                 match agent.ready() {
                     Ok(()) => tracing::info!(agent = %name, "the agent has started"),
-                    Err(why) => tracing::warn!(agent = %name, why, "the agent has not started yet"),
+                    // It returns early where the server has failed and is tried again.
+                    Err(why) if pace.is_due(Instant::now()) => {
+                        tracing::warn!(agent = %name, why, "the agent has not started yet");
+                    }
+                    Err(_) => {}
                 }
             }
         });
