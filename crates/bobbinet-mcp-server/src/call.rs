@@ -6,10 +6,9 @@ use bobbinet_core::{
     AgentName, Caller, ContextId, Event, Json, Message, MessageId, Part, Role, SkillId, Task, TaskId,
     operation::{CancelParams, Configuration, GetParams, SendParams, SubscribeParams},
 };
-use bobbinet_engine::EngineError;
+use bobbinet_engine::{EngineError, Severity, watched};
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, StreamItem, TaskStream};
 use bobbinet_wire::EXTENSION_URI;
-use serde_json::json;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -18,22 +17,21 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    asked::{self, Asked, Names},
     client::McpClient,
     door::{Door, Outgoing},
     object::Object,
     progress::Progress,
-    question::{Answered, Elicitation},
+    question::Answered,
     reading::{self, Shape},
     result::{self, CallResult},
     rpc::{self, RpcError},
     server_error::ServerError,
     sessions::Session,
+    task_watch::TaskWatch,
     tasks::{self, state_of},
     tools,
 };
-
-/// The key of the one question that a result asks (2026-07-28), if the server that asks has no name for it.
-const QUESTION_KEY: &str = "answer";
 
 /// A call at work.
 pub(crate) struct Call {
@@ -48,6 +46,10 @@ pub(crate) struct Call {
     pub(crate) is_strict: bool,
     /// What is asked for.
     pub(crate) shape: Shape,
+    /// How grave what a server says for a log must be for the client to hear it, if it wants to hear any.
+    pub(crate) log: Option<Severity>,
+    /// The id of the message that begins the task, if somebody must know it before.
+    pub(crate) message_id: Option<MessageId>,
     /// Under which token the client wants to hear how far it is.
     pub(crate) progress: Option<Json>,
     pub(crate) trace: Option<Arc<str>>,
@@ -99,8 +101,14 @@ impl From<RpcError> for Over {
 
 impl Call {
     /// Carries it out, until there is a result, or a question that the client has to answer first.
-    pub(crate) async fn run(self, work: Work, permit: AdmissionPermit) -> Result<Done, RpcError> {
-        match self.carry_out(work, permit).await {
+    pub(crate) async fn run(mut self, work: Work, permit: AdmissionPermit) -> Result<Done, RpcError> {
+        let lines = self.listen(&work).await;
+        let carrying = self.carry_out(work, permit);
+        let carried_out = match &lines {
+            Some(lines) => self.telling(lines, carrying).await,
+            None => carrying.await,
+        };
+        match carried_out {
             Ok(_) if self.canceled.is_cancelled() => Ok(Done::Unheard),
             Ok(done) => Ok(done),
             Err(Over::Gone) => Ok(Done::Unheard),
@@ -119,7 +127,10 @@ impl Call {
             }
             Work::Create { parts, context } => {
                 return match self.submit(self.begins(parts, context), permit).await? {
-                    Answer::Task(task) => Ok(self.created(&task)),
+                    Answer::Task(task) => {
+                        self.tell_states(&task).await;
+                        Ok(self.created(&task))
+                    }
                     Answer::Message(_) => Err(RpcError::invalid_request("it answers at once, and has no task").into()),
                 };
             }
@@ -145,10 +156,10 @@ impl Call {
             if self.client.revision.is_stateless() || self.canceled.is_cancelled() {
                 return Ok(self.asks_or_ends(task)?);
             }
-            let (Some(session), Some(elicitation)) = (&self.session, tasks::elicitation(task, self.client)) else {
+            let (Some(session), Some(asked)) = (&self.session, tasks::asked(task, self.client, &self.door)) else {
                 return Ok(self.result(task)?);
             };
-            let parts = match self.ask(session, &elicitation).await? {
+            let parts = match self.ask(session, &asked).await? {
                 Answered::Tell(parts) => parts,
                 Answered::Refused => {
                     let task = self.cancel(&task.id).await?;
@@ -180,8 +191,26 @@ impl Call {
         }
     }
 
+    /// Tells a session that listens of each state of a task that it has asked for (2025-11-25).
+    async fn tell_states(&self, task: &Task) {
+        let Some(session) = self.session.as_ref().filter(|session| session.notes.is_heard()) else { return };
+        let (id, ended) = (task.id.to_string(), CancellationToken::new());
+        if !session.watch(&id, &ended, self.door.limits.watched_max) {
+            return;
+        }
+        let watch = TaskWatch::begin(&self.door, &self.caller, self.client, id.clone()).await;
+        let session = session.clone();
+        let telling = async move {
+            if let Some(watch) = watch {
+                watch.tell(session.notes.clone(), None, ended).await;
+            }
+            session.unwatch(&id);
+        };
+        self.door.server.work().spawn(watched("MCP task status", telling));
+    }
+
     fn created(&self, task: &Task) -> Done {
-        Done::Written(tasks::created(task, self.client, &self.door.limits))
+        Done::Written(tasks::created(task, self.client, &self.door))
     }
 
     /// Whether this client may be given a task in place of a result.
@@ -191,11 +220,11 @@ impl Call {
 
     /// The question as a result of its own, where there are no handshakes and the client can be asked; else how the task stands.
     fn asks_or_ends(&self, task: &Task) -> Result<Done, RpcError> {
-        match tasks::elicitation(task, self.client).filter(|_| self.client.revision.is_stateless()) {
-            Some(elicitation) => {
+        match tasks::asked(task, self.client, &self.door).filter(|_| self.client.revision.is_stateless()) {
+            Some(asked) => {
                 let asks = Object::default()
                     .with("resultType", "input_required")
-                    .with("inputRequests", &Object::default().with_owned(key_of(&elicitation), elicitation.request()))
+                    .with("inputRequests", &asked.requests(Names::InResult))
                     .with("requestState", &state_of(task));
                 Ok(Done::Written(asks.to_json()))
             }
@@ -212,9 +241,9 @@ impl Call {
         permit: AdmissionPermit,
     ) -> Result<(), RpcError> {
         let task = self.get(task).await?;
-        let asked = tasks::elicitation(&task, self.client).zip(answers.get(&tasks::question_key(&task)));
-        let Some((elicitation, answer)) = asked else { return Ok(()) };
-        match elicitation.read(answer) {
+        let asked = tasks::asked(&task, self.client, &self.door);
+        let answered = asked.and_then(|asked| asked.read(answers, Names::OfTask(&task)));
+        match answered.unwrap_or(Answered::Unclear) {
             Answered::Tell(parts) => self.submit(self.tells(task.id.to_string(), parts), permit).await.map(drop),
             Answered::Refused => self.cancel(&task.id).await.map(drop),
             Answered::Unclear => Ok(()),
@@ -233,10 +262,9 @@ impl Call {
         if asked > task.asked.0 {
             return Err(RpcError::invalid_params("`requestState` is none that was given out here").into());
         }
-        let asked = tasks::elicitation(&task, self.client).filter(|_| state_of(&task) == state);
+        let asked = tasks::asked(&task, self.client, &self.door).filter(|_| state_of(&task) == state);
         let answers: Option<BTreeMap<String, Json>> = answers.and_then(|answers| answers.read().ok());
-        let answer = asked.as_ref().and_then(|elicitation| answers?.remove(&key_of(elicitation)));
-        let (Some(elicitation), Some(answer)) = (asked, answer) else {
+        let Some(answered) = asked.and_then(|asked| asked.read(&answers?, Names::InResult)) else {
             // It has been answered already, or nobody has: what is there to be said is said anew.
             return if task.state.is_terminal() || task.state.is_interrupted() {
                 Ok(Err(task))
@@ -245,7 +273,7 @@ impl Call {
                 Ok(Ok(Answer::Task(self.wait(task.id.to_string()).await?)))
             };
         };
-        match elicitation.read(&answer) {
+        match answered {
             Answered::Tell(parts) => Ok(Ok(self.send(self.tells(task.id.to_string(), parts), permit).await?)),
             Answered::Refused => Ok(Err(self.cancel(&task.id).await?)),
             Answered::Unclear => Ok(Err(task)),
@@ -253,15 +281,16 @@ impl Call {
     }
 
     fn begins(&self, parts: Vec<Part>, context: Option<ContextId>) -> SendParams {
-        SendParams { context, ..self.says(None, parts) }
+        let declared = self.client.declared().filter(|_| self.door.is_of_mcp(&self.agent));
+        let mut params = SendParams { context, ..says(self.skill.as_ref(), None, parts, declared.as_ref()) };
+        if let Some(id) = &self.message_id {
+            params.message.id = id.clone();
+        }
+        params
     }
 
     fn tells(&self, task: String, parts: Vec<Part>) -> SendParams {
-        self.says(Some(task), parts)
-    }
-
-    fn says(&self, task: Option<String>, parts: Vec<Part>) -> SendParams {
-        says(self.skill.as_ref(), task, parts)
+        says(self.skill.as_ref(), Some(task), parts, None)
     }
 
     fn context(&self, is_new: bool) -> RequestContext<'_> {
@@ -372,7 +401,7 @@ impl Call {
         Ok(self.get(&id.to_string()).await?)
     }
 
-    async fn get(&self, task: &str) -> Result<Arc<Task>, RpcError> {
+    pub(crate) async fn get(&self, task: &str) -> Result<Arc<Task>, RpcError> {
         let params = GetParams { id: task.to_owned(), ..GetParams::default() };
         self.told(self.door.server.gateway().get(&self.context(false), &params).await)
     }
@@ -387,15 +416,42 @@ impl Call {
     }
 
     /// Asks the client, on the stream of its request.
-    async fn ask(&self, session: &Arc<Session>, elicitation: &Elicitation) -> Result<Answered, Over> {
+    async fn ask(&self, session: &Arc<Session>, asked: &Asked) -> Result<Answered, Over> {
+        let requests = match asked {
+            Asked::One(elicitation) => {
+                return Ok(match self.request(session, "elicitation/create", &elicitation.params).await? {
+                    Ok(answer) => answer.map_or(Answered::Unclear, |answer| elicitation.read(&answer)),
+                    Err(unheard) => unheard,
+                });
+            }
+            Asked::Several { requests, .. } => requests,
+        };
+        let mut results = Vec::with_capacity(requests.len());
+        for (name, request) in requests {
+            let (method, params) = request.shown();
+            match self.request(session, method, params).await? {
+                Ok(answer) => results.push((name.clone(), request.told(answer.as_ref()))),
+                Err(unheard) => return Ok(unheard),
+            }
+        }
+        Ok(asked::tell(results).unwrap_or(Answered::Unclear))
+    }
+
+    /// What the client answers to one request of ours, unless it was an error. `Err`: what it is when nobody hears it any more.
+    async fn request(
+        &self,
+        session: &Arc<Session>,
+        method: &str,
+        params: &Json,
+    ) -> Result<Result<Option<Json>, Answered>, Over> {
         let mut asked = session.ask();
-        self.say(rpc::request(&asked.id, "elicitation/create", &elicitation.params)).await?;
+        self.say(rpc::request(&asked.id, method, params)).await?;
         tokio::select! {
             biased;
-            answer = asked.answered() => Ok(answer.map_or(Answered::Unclear, |answer| elicitation.read(&answer))),
-            () = self.canceled.cancelled() => Ok(Answered::Refused),
+            answer = asked.answered() => Ok(Ok(answer)),
+            () = self.canceled.cancelled() => Ok(Err(Answered::Refused)),
             () = self.gone() => Err(Over::Gone),
-            () = self.stopped() => Ok(Answered::Unclear),
+            () = self.stopped() => Ok(Err(Answered::Unclear)),
         }
     }
 
@@ -426,16 +482,18 @@ impl Call {
     }
 }
 
-/// Under which name a question is asked in a result.
-fn key_of(elicitation: &Elicitation) -> String {
-    elicitation.key.clone().unwrap_or_else(|| QUESTION_KEY.to_owned())
-}
-
-/// A message to an agent, or to a task of it.
-pub(crate) fn says(skill: Option<&SkillId>, task: Option<String>, parts: Vec<Part>) -> SendParams {
+/// A message to an agent, or to a task of it; what its client has `declared`, its server may ask for.
+pub(crate) fn says(
+    skill: Option<&SkillId>,
+    task: Option<String>,
+    parts: Vec<Part>,
+    declared: Option<&Object>,
+) -> SendParams {
     // Only a first message says which skill is meant: an answer is the question's.
     let skill = skill.filter(|_| task.is_none());
-    let metadata = skill.map(|skill| Json::from(&json!({ EXTENSION_URI: {"skill": skill.as_str()} })));
+    let ours =
+        Object::default().with_some("skill", skill.map(SkillId::as_str)).with_some("clientCapabilities", declared);
+    let metadata = (!ours.is_empty()).then(|| Object::default().with(EXTENSION_URI, &ours).to_json());
     let message = Message {
         id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is an id"),
         role: Role::User,

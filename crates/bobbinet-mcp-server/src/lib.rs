@@ -11,6 +11,7 @@
 //! stands alone. A connection that breaks under a call cancels its task there, as that revision wants it; in the older ones the task goes
 //! on, and `mesh_task` finds it.
 
+mod asked;
 mod bridge;
 mod call;
 mod client;
@@ -22,6 +23,7 @@ mod headers;
 mod limits;
 mod linked;
 mod listen;
+mod log_lines;
 mod mesh;
 mod mesh_tools;
 pub mod names;
@@ -41,6 +43,7 @@ mod sealed_session;
 mod server_error;
 mod sessions;
 mod task_requests;
+mod task_watch;
 mod tasks;
 mod tools;
 mod watch;
@@ -48,7 +51,7 @@ mod watch;
 use std::sync::Arc;
 
 use axum::{Router, routing::post};
-use bobbinet_http::Server;
+use bobbinet_http::{Server, server::other_binding::MCP_PATH};
 
 pub use bridge::{NodeDoor, ShowWho, bridge};
 pub use limits::McpServerLimits;
@@ -68,5 +71,5 @@ pub fn transparent_routes(server: Arc<Server>) -> Router {
 pub fn routes_with(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Router {
     let methods = || post(endpoint::post).get(endpoint::get).delete(endpoint::delete);
     let door = door::Door::new(server, limits, naming);
-    Router::new().route(door::PATH, methods()).route(&format!("{}/", door::PATH), methods()).with_state(door)
+    Router::new().route(MCP_PATH, methods()).route(&format!("{MCP_PATH}/"), methods()).with_state(door)
 }

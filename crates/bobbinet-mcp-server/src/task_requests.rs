@@ -52,7 +52,7 @@ impl Request {
     pub(crate) async fn task(&self) -> Result<Json, RpcError> {
         let (agent, id) = self.named_task().await?;
         let task = self.task_of(&agent, id).await?;
-        Ok(tasks::shown(&task, self.client, &self.door.limits))
+        Ok(tasks::shown(&task, self.client, &self.door))
     }
 
     /// Stops a task. In the newest revision one that has ended is as it is.
@@ -63,7 +63,7 @@ impl Request {
         let canceled = self.door.server.gateway().cancel(&context, &params).await;
         if !self.client.revision.is_stateless() {
             let task = canceled.map_err(|error| self.told(error))?;
-            return Ok(tasks::shown(&task, self.client, &self.door.limits));
+            return Ok(tasks::shown(&task, self.client, &self.door));
         }
         if let Err(error) = canceled {
             let task = self.task_of(&agent, id).await?;
@@ -120,7 +120,7 @@ impl Request {
             // What he may not look at is not there for him.
             let Ok(mut pages) = gateway.list(&context, params) else { continue };
             while let Some(page) = pages.next(limits.page_bytes_max).await.map_err(|error| self.told(error))? {
-                listed.extend(page.tasks.iter().map(|task| tasks::entry(task, self.client, limits)));
+                listed.extend(page.tasks.iter().map(|task| tasks::entry(task, self.client, &self.door)));
             }
             if let Some(token) = pages.token() {
                 next = Some(format!("{agent}{SEPARATOR}{token}"));

@@ -5,10 +5,11 @@
 use bobbinet_core::{Json, State, Task};
 
 use crate::{
+    asked::{Asked, Names},
     client::{McpClient, TASKS},
+    door::Door,
     limits::McpServerLimits,
     object::Object,
-    question::Elicitation,
     result::{self, CallResult, help},
     revision::Revision,
     rpc::RpcError,
@@ -19,8 +20,8 @@ use crate::{
 pub(crate) const RELATED_KEY: &str = "io.modelcontextprotocol/related-task";
 
 /// The task as the answer to a call that it goes on with.
-pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
-    let fields = fields(task, status(task, client), client.revision, limits);
+pub(crate) fn created(task: &Task, client: McpClient, door: &Door) -> Json {
+    let fields = fields(task, status(task, client, door), client.revision, &door.limits);
     match client.revision.is_stateless() {
         true => result::typed(fields, "task", result::meta(task, None)).to_json(),
         false => Object::default().with("task", &fields).with("_meta", &result::meta(task, None)).to_json(),
@@ -28,9 +29,9 @@ pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) 
 }
 
 /// How a task stands. In the newest revision with what has come of it, or what it asks.
-pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
+pub(crate) fn shown(task: &Task, client: McpClient, door: &Door) -> Json {
     let revision = client.revision;
-    let fields = fields(task, status(task, client), revision, limits);
+    let fields = fields(task, status(task, client, door), revision, &door.limits);
     if !revision.is_stateless() {
         return fields.to_json();
     }
@@ -43,10 +44,8 @@ pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) ->
             // What is inside says itself which task it is of.
             None => fields.with("result", &CallResult::of(task, revision, false).to_json(revision)),
         },
-        State::InputRequired | State::AuthRequired => match elicitation(task, client) {
-            Some(elicitation) => {
-                fields.with("inputRequests", &Object::default().with_owned(question_key(task), elicitation.request()))
-            }
+        State::InputRequired | State::AuthRequired => match asked(task, client, door) {
+            Some(asked) => fields.with("inputRequests", &asked.requests(Names::OfTask(task))),
             None => fields,
         },
         State::Submitted | State::Working | State::Canceled => fields,
@@ -55,14 +54,14 @@ pub(crate) fn shown(task: &Task, client: McpClient, limits: &McpServerLimits) ->
 }
 
 /// One of the entries of a list.
-pub(crate) fn entry(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
-    fields(task, status(task, client), client.revision, limits).to_json()
+pub(crate) fn entry(task: &Task, client: McpClient, door: &Door) -> Json {
+    fields(task, status(task, client, door), client.revision, &door.limits).to_json()
 }
 
 /// The open question, as this client can be asked it.
-pub(crate) fn elicitation(task: &Task, client: McpClient) -> Option<Elicitation> {
+pub(crate) fn asked(task: &Task, client: McpClient, door: &Door) -> Option<Asked> {
     let question = task.question.as_ref().filter(|_| task.state.is_interrupted())?;
-    Elicitation::of(question, client, &state_of(task))
+    Asked::of(question, client, &state_of(task), door.is_of_mcp(&task.agent))
 }
 
 /// What a question of a task is known by.
@@ -88,12 +87,12 @@ pub(crate) fn unknown_to(client: McpClient) -> Option<RpcError> {
     (client.revision.is_stateless() && !client.takes_tasks).then(|| RpcError::missing_capability(text, &extensions))
 }
 
-fn status(task: &Task, client: McpClient) -> &'static str {
+fn status(task: &Task, client: McpClient, door: &Door) -> &'static str {
     let is_new = client.revision.is_stateless();
     match task.state {
         State::Submitted | State::Working => "working",
         // Where the host can be asked nothing, whoever else can answer may.
-        State::InputRequired | State::AuthRequired if is_new && elicitation(task, client).is_none() => "working",
+        State::InputRequired | State::AuthRequired if is_new && asked(task, client, door).is_none() => "working",
         State::InputRequired | State::AuthRequired => "input_required",
         State::Completed => "completed",
         State::Failed | State::Rejected if is_new && ServerError::of(task).is_none() => "completed",

@@ -51,7 +51,7 @@ impl Watch {
             return Err(RpcError::invalid_params(&text));
         }
         let arguments = Object::default().with("uri", &own).with(FOLLOW, &true);
-        let params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())]);
+        let params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())], None);
         let context = RequestContext { skill: Some(skill), ..tools::context(caller, &agent) };
         let begun = gateway.send_streaming(&context, Box::new(params)).await;
         match begun.map_err(|error| RpcError::inside(&door.server.fault_of(error)))? {

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use bobbinet_core::{Effect, Fault, Json, Outcome};
-use bobbinet_engine::{CANCEL_GRACE, Run};
+use bobbinet_engine::{CANCEL_GRACE, CallName, Run};
 use rmcp::model::RequestMetaObject;
 
 use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
     call_checkpoint::CallCheckpoint,
     call_listener::{CallListener, RequestOutcome, Target, canceled, unknown, unreadable},
+    caller_client::CallerClient,
     catalog::Tool,
+    config::McpConfig,
     crash_history::CallFingerprint,
+    elicitation_handler::offered,
     finished_call::{Gives, finished},
     json_object::JsonObject,
     login::LOGIN_NEEDED,
@@ -203,8 +206,14 @@ impl CallAttempt<'_> {
                 params.set("task", Json::from(&serde_json::json!({"ttl": session.config.limits.task_ttl_ms})));
             }
             let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
-            let options =
-                RequestOptions { meta: meta(run, &client), call: Some(self.tool_call(&route, None)), headers };
+            let options = RequestOptions {
+                meta: meta(run, &client, &session.config),
+                call: Some(self.tool_call(&route, None)),
+                headers,
+            };
+            if session.config.call_log.is_listened() {
+                client.want_log(&CallName::of(run.task()), &route.owner, &session.config.call_log).await;
+            }
             let sent = client.send(target.feature.method(), params.to_json(), options).await;
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),
@@ -268,7 +277,7 @@ impl CallAttempt<'_> {
                         }
                         return self.finish(&session, &json, result, was_passed_over).await;
                     }
-                    Ok(result) => match Questions::of_result(&result, &session.config) {
+                    Ok(result) => match Questions::of_result(&result, run, &session.config) {
                         Ok(asked) => asked,
                         Err(what) => return not_offered(target, &what),
                     },
@@ -334,13 +343,20 @@ impl CallAttempt<'_> {
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
-fn meta(run: &Run, client: &Client) -> RequestMetaObject {
+fn meta(run: &Run, client: &Client, config: &McpConfig) -> RequestMetaObject {
     let mut meta = RequestMetaObject::new();
     if run.call().effect == Effect::Keyed {
         meta.insert(KEY.to_owned(), run.key().into());
     }
-    if let Some(level) = client.log_level().filter(|_| client.is_modern()) {
+    if client.is_modern()
+        && let Some(level) = client.log_level_of(&CallName::of(run.task()), &config.call_log)
+    {
         meta.insert(LOG_LEVEL.to_owned(), level.word().into());
+    }
+    if client.is_modern()
+        && let Some((name, offered)) = CallerClient::meta(run.task(), config, || offered(config))
+    {
+        meta.insert(name.to_owned(), offered);
     }
     if let Some(trace) = &run.task().trace {
         meta.insert("traceparent".to_owned(), trace.as_ref().into());

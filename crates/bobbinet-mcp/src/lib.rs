@@ -40,6 +40,7 @@ mod call_attempt;
 mod call_by_address;
 mod call_checkpoint;
 mod call_listener;
+mod caller_client;
 mod catalog;
 mod completion_skill;
 mod config;
@@ -53,6 +54,7 @@ mod handshake;
 mod hidden_results;
 mod hidden_words;
 mod in_flight;
+mod input_requests;
 mod json_object;
 mod known_tools;
 mod list_call;
@@ -112,8 +114,8 @@ pub use agent::McpAgent;
 pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use config::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
-    ServerUrl, SkillNotes,
+    CallerLends, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress,
+    ServerCommand, ServerUrl, SkillNotes,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};

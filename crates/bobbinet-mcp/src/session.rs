@@ -8,13 +8,13 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bobbinet_core::Json;
-use bobbinet_engine::watched;
+use bobbinet_engine::{CallLog, CallName, Severity, watched};
 use rmcp::{
     RoleClient,
     model::{
@@ -30,9 +30,10 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    caller_client,
     config::McpConfig,
     elicitation_handler::{ElicitationHandler, client_config},
-    exclusive_tools::ExclusiveTools,
+    exclusive_tools::{CallOwner, ExclusiveTools},
     handshake::{self, HandshakeError},
     in_flight::{InFlight, OutgoingRequest, ToolCall},
     json_object::JsonObject,
@@ -56,6 +57,8 @@ pub(crate) struct Client {
     pub(crate) in_flight: Arc<InFlight>,
     cancellations: mpsc::Sender<i64>,
     info: ServerPeerInfo,
+    /// The least grave line that the server was told to say for a log, by its place among all; more than all: none was.
+    log_told: AtomicUsize,
 }
 
 /// What goes with a request beside its method and its parameters.
@@ -113,11 +116,13 @@ impl Client {
         // The parameters travel beside the request, so that they go out as they came in.
         let mut request = CustomRequest::new(method, None);
         request.extensions_mut().insert(OutgoingRequest { serial, params, headers });
-        *request.get_meta_mut() = meta;
-        let sent = self
-            .peer
-            .send_request_with_option(ClientRequest::CustomRequest(request), PeerRequestOptions::no_options())
-            .await;
+        let mut sending = PeerRequestOptions::no_options();
+        // The library says itself what is offered, and takes another word for it in this way alone.
+        match meta.contains_key(caller_client::META) {
+            true => sending.meta = Some(meta),
+            false => *request.get_meta_mut() = meta,
+        }
+        let sent = self.peer.send_request_with_option(ClientRequest::CustomRequest(request), sending).await;
         match sent {
             Ok(handle) => Ok(PendingRequest {
                 client: self.clone(),
@@ -154,6 +159,27 @@ impl Client {
     /// How grave what the server says for the log must be to be wanted, if it says anything for it.
     pub(crate) fn log_level(&self) -> Option<LogLevel> {
         self.capabilities().logging.as_ref().and_then(|_| LogLevel::wanted())
+    }
+
+    /// The same for a call that somebody may listen to.
+    pub(crate) fn log_level_of(&self, call: &CallName, log: &CallLog) -> Option<Severity> {
+        self.capabilities().logging.as_ref()?;
+        let ours = LogLevel::wanted().and_then(|level| Severity::read(level.word()));
+        ours.into_iter().chain(log.wanted(call)).min()
+    }
+
+    /// Has the server say for a log what somebody wants to hear of a call that is about to be made, where that is said for the whole session
+    /// and nobody else has calls there.
+    pub(crate) async fn want_log(self: &Arc<Self>, call: &CallName, owner: &CallOwner, log: &CallLog) {
+        if self.is_modern() || self.capabilities().logging.is_none() || !self.in_flight.is_only(owner) {
+            return;
+        }
+        let Some(wanted) = log.wanted(call) else { return };
+        if self.log_told.fetch_min(wanted as usize, Ordering::Relaxed) > wanted as usize {
+            let params = Json::from(&serde_json::json!({ "level": wanted.word() }));
+            // Whatever it answers: what comes is told as far as it is wanted.
+            let _ = timeout(WANT_LOG_WAIT, self.request("logging/setLevel", params)).await;
+        }
     }
 
     /// Whether the server says when a resource changes that somebody follows.
@@ -223,7 +249,8 @@ impl Session {
                 let peer = running.peer().clone();
                 tracker
                     .spawn(watched("MCP cancellations", send_cancellations(peer.clone(), canceled, in_flight.clone())));
-                let client = Arc::new(Client { peer, in_flight, cancellations, info });
+                let client =
+                    Arc::new(Client { peer, in_flight, cancellations, info, log_told: AtomicUsize::new(usize::MAX) });
                 if client.is_modern() {
                     tracker.spawn(watched("MCP subscription", listen(client.clone())));
                 } else {
@@ -296,9 +323,16 @@ async fn send_cancellations(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver
 /// How long a server may take to answer that it has heard how much to log. Nothing waits for it.
 const LOG_LEVEL_WAIT: Duration = Duration::from_secs(10);
 
+/// The same, where a call waits for it.
+const WANT_LOG_WAIT: Duration = Duration::from_secs(1);
+
 /// Has the server say for the log what is written there, and no more; where each request says so by itself, nothing is to be done.
 async fn set_log_level(client: Arc<Client>) {
     let Some(level) = client.log_level() else { return };
+    let told = Severity::read(level.word()).map_or(usize::MAX, |severity| severity as usize);
+    if client.log_told.fetch_min(told, Ordering::Relaxed) <= told {
+        return;
+    }
     let params = Json::from(&serde_json::json!({ "level": level.word() }));
     let in_flight = client.in_flight.clone();
     tokio::select! {

@@ -5,6 +5,7 @@ mod bridge;
 mod calls;
 mod desk;
 mod host;
+mod lent;
 mod listen;
 mod mesh;
 mod offers;

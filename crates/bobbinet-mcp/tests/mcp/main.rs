@@ -13,6 +13,7 @@ mod hygiene;
 mod isolation;
 mod killed;
 mod lab;
+mod lent;
 mod offers;
 mod over;
 mod over_http;

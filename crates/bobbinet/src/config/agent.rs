@@ -9,8 +9,8 @@ use std::{
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra, Sampling,
-    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, WriteSharing,
+    CacheConfig, CallerLends, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits,
+    ProtocolEra, Sampling, ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -127,6 +127,7 @@ pub(crate) struct AgentConfig {
     pub(crate) roots: Vec<PathBuf>,
     /// Who says what it wants a language model to say.
     pub(crate) sampling: Option<SamplingSettings>,
+    pub(crate) lends: CallerLends,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -210,7 +211,7 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, cache, era, isolation, rlimits, pin, roots, sampling, timeouts, limits, .. } = self;
+        let Self { slots, cache, era, isolation, rlimits, pin, roots, sampling, lends, timeouts, limits, .. } = self;
         let card = card.unwrap_or_default();
         let is_silent = self.interactive.as_ref().map_or(card.interactive == Some(false), Vec::is_empty);
         let server = match server {
@@ -256,6 +257,7 @@ impl AgentConfig {
             era,
             pin,
             roots,
+            lends,
             sampling: sampling.and_then(|it| it.agent().cloned()).map(|agent| Sampling { agent }),
             effects: all_effects,
             trust_hints,
@@ -470,11 +472,14 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.cache = fields.get("cache").map(|node| server_bounds::cache(reader, node)).unwrap_or_default();
     let pin = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.pin = fields.get("pin").and_then(|node| reader.parsed(node, "pin", pin)).unwrap_or_default();
-    if let Some(node) = fields.get("roots") {
+    config.lends.roots = fields.get("roots").is_some_and(sampling::is_of_caller);
+    if let Some(node) = fields.get("roots").filter(|node| !sampling::is_of_caller(node)) {
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
     }
-    config.sampling = fields.get("sampling").and_then(|node| sampling::read(reader, node));
+    config.lends.sampling = fields.get("sampling").is_some_and(sampling::is_of_caller);
+    let sampling = fields.get("sampling").filter(|node| !sampling::is_of_caller(node));
+    config.sampling = sampling.and_then(|node| sampling::read(reader, node));
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));

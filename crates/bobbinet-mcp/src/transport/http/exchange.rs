@@ -423,7 +423,7 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
                     ReplyIn::Ours => return hand_on(link, outgoing, message).await,
                     ReplyIn::Nameless(reply) => return ExchangeEnd::Told(reply),
                     ReplyIn::None => {
-                        link.say(Received::Message(message)).await;
+                        link.say(Received::InAnswer { id: id.clone(), message }).await;
                     }
                 }
             }
