@@ -14,6 +14,7 @@ mod isolation;
 mod killed;
 mod lab;
 mod lent;
+mod log_lines;
 mod offers;
 mod over;
 mod over_http;
