@@ -10,7 +10,6 @@ use crate::{
     client::McpClient,
     object::Object,
     question::{Answered, Elicitation},
-    tasks,
 };
 
 /// The name of the one question that a result asks (2026-07-28), if the server that asks has none for it.
@@ -109,8 +108,13 @@ impl Names<'_> {
 fn name_of(elicitation: &Elicitation, names: Names<'_>) -> String {
     match names {
         Names::InResult => elicitation.key.clone().unwrap_or_else(|| QUESTION_KEY.to_owned()),
-        Names::OfTask(task) => tasks::question_key(task),
+        Names::OfTask(task) => question_key(task),
     }
+}
+
+/// The key of a task's question: no two questions of a task have the same.
+fn question_key(task: &Task) -> String {
+    format!("question-{}", task.asked.0)
 }
 
 impl InputRequest {

@@ -6,7 +6,7 @@ use bobbinet_core::{
     AgentName, Caller, ContextId, Event, Json, Message, MessageId, Part, Role, SkillId, Task, TaskId,
     operation::{CancelParams, Configuration, GetParams, SendParams, SubscribeParams},
 };
-use bobbinet_engine::{EngineError, Severity, watched};
+use bobbinet_engine::{EngineError, Severity};
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, StreamItem, TaskStream};
 use bobbinet_wire::EXTENSION_URI;
 use tokio::{
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    asked::{self, Asked, Names},
+    asked::Names,
     client::McpClient,
     door::{Door, Outgoing},
     object::Object,
@@ -28,7 +28,6 @@ use crate::{
     rpc::{self, RpcError},
     server_error::ServerError,
     sessions::Session,
-    task_watch::TaskWatch,
     tasks::{self, state_of},
     tools,
 };
@@ -87,7 +86,7 @@ pub(crate) enum Done {
 }
 
 /// Why nothing more is heard.
-enum Over {
+pub(crate) enum Over {
     /// The client has gone. The task goes on.
     Gone,
     Failed(RpcError),
@@ -189,24 +188,6 @@ impl Call {
                 reading::result(task, shape, revision, self.door.limits.list_ttl_ms()).map(Done::Written)
             }
         }
-    }
-
-    /// Tells a session that listens of each state of a task that it has asked for (2025-11-25).
-    async fn tell_states(&self, task: &Task) {
-        let Some(session) = self.session.as_ref().filter(|session| session.notes.is_heard()) else { return };
-        let (id, ended) = (task.id.to_string(), CancellationToken::new());
-        if !session.watch(&id, &ended, self.door.limits.watched_max) {
-            return;
-        }
-        let watch = TaskWatch::begin(&self.door, &self.caller, self.client, id.clone()).await;
-        let session = session.clone();
-        let telling = async move {
-            if let Some(watch) = watch {
-                watch.tell(session.notes.clone(), None, ended).await;
-            }
-            session.unwatch(&id);
-        };
-        self.door.server.work().spawn(watched("MCP task status", telling));
     }
 
     fn created(&self, task: &Task) -> Done {
@@ -415,52 +396,12 @@ impl Call {
         }
     }
 
-    /// Asks the client, on the stream of its request.
-    async fn ask(&self, session: &Arc<Session>, asked: &Asked) -> Result<Answered, Over> {
-        let requests = match asked {
-            Asked::One(elicitation) => {
-                return Ok(match self.request(session, "elicitation/create", &elicitation.params).await? {
-                    Ok(answer) => answer.map_or(Answered::Unclear, |answer| elicitation.read(&answer)),
-                    Err(unheard) => unheard,
-                });
-            }
-            Asked::Several { requests, .. } => requests,
-        };
-        let mut results = Vec::with_capacity(requests.len());
-        for (name, request) in requests {
-            let (method, params) = request.shown();
-            match self.request(session, method, params).await? {
-                Ok(answer) => results.push((name.clone(), request.told(answer.as_ref()))),
-                Err(unheard) => return Ok(unheard),
-            }
-        }
-        Ok(asked::tell(results).unwrap_or(Answered::Unclear))
-    }
-
-    /// What the client answers to one request of ours, unless it was an error. `Err`: what it is when nobody hears it any more.
-    async fn request(
-        &self,
-        session: &Arc<Session>,
-        method: &str,
-        params: &Json,
-    ) -> Result<Result<Option<Json>, Answered>, Over> {
-        let mut asked = session.ask();
-        self.say(rpc::request(&asked.id, method, params)).await?;
-        tokio::select! {
-            biased;
-            answer = asked.answered() => Ok(Ok(answer)),
-            () = self.canceled.cancelled() => Ok(Err(Answered::Refused)),
-            () = self.gone() => Err(Over::Gone),
-            () = self.stopped() => Ok(Err(Answered::Unclear)),
-        }
-    }
-
-    async fn say(&self, message: Json) -> Result<(), Over> {
+    pub(crate) async fn say(&self, message: Json) -> Result<(), Over> {
         self.out.send(Outgoing::plain(message)).await.map_err(|_| Over::Gone)
     }
 
     /// The client reads no more. Where that takes the call back, it is told so.
-    async fn gone(&self) {
+    pub(crate) async fn gone(&self) {
         self.out.closed().await;
         if self.client.revision.is_stateless() {
             std::future::pending().await
@@ -468,7 +409,7 @@ impl Call {
     }
 
     /// The node stops, and what it has in flight has had its time.
-    async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         self.door.server.stop().cancelled().await;
         sleep(self.door.server.limits().drain()).await;
     }

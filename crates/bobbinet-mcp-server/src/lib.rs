@@ -12,6 +12,7 @@
 //! on, and `mesh_task` finds it.
 
 mod asked;
+mod asking;
 mod bridge;
 mod call;
 mod client;

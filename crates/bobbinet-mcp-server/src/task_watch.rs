@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use bobbinet_core::{
-    AgentName, Caller, Event, Json,
+    AgentName, Caller, Event, Json, Task,
     operation::{GetParams, SubscribeParams},
 };
+use bobbinet_engine::watched;
 use bobbinet_gateway::{GatewayError, StreamItem, TaskStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{client::McpClient, door::Door, mesh, notes::Notes, object::Object, rpc, tasks, tools};
+use crate::{call::Call, client::McpClient, door::Door, mesh, notes::Notes, object::Object, rpc, tasks, tools};
 
 /// One who is told of one task.
 pub(crate) struct TaskWatch {
@@ -21,6 +22,26 @@ pub(crate) struct TaskWatch {
     id: String,
     /// `None`: it has ended.
     stream: Option<TaskStream>,
+}
+
+impl Call {
+    /// Tells a session that listens of each state of a task that it has asked for (2025-11-25).
+    pub(crate) async fn tell_states(&self, task: &Task) {
+        let Some(session) = self.session.as_ref().filter(|session| session.notes.is_heard()) else { return };
+        let (id, ended) = (task.id.to_string(), CancellationToken::new());
+        if !session.watch(&id, &ended, self.door.limits.watched_max) {
+            return;
+        }
+        let watch = TaskWatch::begin(&self.door, &self.caller, self.client, id.clone()).await;
+        let session = session.clone();
+        let telling = async move {
+            if let Some(watch) = watch {
+                watch.tell(session.notes.clone(), None, ended).await;
+            }
+            session.unwatch(&id);
+        };
+        self.door.server.work().spawn(watched("MCP task status", telling));
+    }
 }
 
 impl TaskWatch {
@@ -58,10 +79,9 @@ impl TaskWatch {
                 };
                 match item {
                     // How far it is has notifications of its own.
-                    Ok(Some(StreamItem::Event(told))) => match told.event {
-                        Event::Progressed { .. } | Event::ArtifactAdded { .. } => {}
-                        _ => break false,
-                    },
+                    Ok(Some(StreamItem::Event(told)))
+                        if matches!(told.event, Event::Progressed { .. } | Event::ArtifactAdded { .. }) => {}
+                    Ok(Some(StreamItem::Event(_))) => break false,
                     Ok(Some(StreamItem::Task { .. })) => break false,
                     Ok(None) | Err(_) => break true,
                 }

@@ -75,11 +75,6 @@ pub(crate) fn read_state(state: &str) -> Result<(&str, u64), RpcError> {
     read.ok_or_else(|| RpcError::invalid_params("`requestState` is none that was given out here"))
 }
 
-/// The key of a task's question: no two questions of a task have the same.
-pub(crate) fn question_key(task: &Task) -> String {
-    format!("question-{}", task.asked.0)
-}
-
 /// What a host lacks that asks for tasks without having said that it knows them.
 pub(crate) fn unknown_to(client: McpClient) -> Option<RpcError> {
     let extensions = Object::default().with("extensions", &Object::default().with(TASKS, &Object::default()));

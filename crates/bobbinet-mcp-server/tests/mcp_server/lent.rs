@@ -131,7 +131,7 @@ async fn answer(host: &Host, request: &Value, answer: Value) {
     assert_eq!(host.send(&message).await.status(), 202);
 }
 
-const SAID: &str = r#"{"role":"assistant","content":{"type":"text","text":"Ho"},"model":"m"}"#;
+const SAID: &str = r#"{"content":{"text":"Ho","type":"text"},"model":"m","role":"assistant"}"#;
 
 fn said() -> Value {
     serde_json::from_str(SAID).unwrap()

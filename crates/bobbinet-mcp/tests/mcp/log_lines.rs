@@ -26,7 +26,10 @@ async fn lines_of_a_session_that_one_caller_has_for_himself_are_his_and_of_one_t
         for number in 0..2 {
             let Some(CallLine::Said(line)) = lines.take() else { panic!("{mode}: {number}") };
             let line = line.to_value();
-            assert_eq!((&line["level"], &line["logger"], &line["data"]["number"]), (&"warning".into(), &"db".into(), &number.into()));
+            assert_eq!(
+                (&line["level"], &line["logger"], &line["data"]["number"]),
+                (&"warning".into(), &"db".into(), &number.into())
+            );
         }
         // What somebody wants to hear the server is asked to say: once for the session, or with each request.
         match mode {
