@@ -1,8 +1,11 @@
 //! MCP servers that run elsewhere, reached by their URL: published ones, over both of MCP's HTTP transports and in both eras.
 
 use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use serde_json::{Value, json};
@@ -28,6 +31,31 @@ fn python(port: u16) -> Started {
     let mut command = Command::new(tools().join("servers/bin/python"));
     command.arg(repository("tests/python/remote.py")).arg(port.to_string());
     started(command, port)
+}
+
+/// The port of a way to a server, and all that goes to it by that.
+fn overheard(port: u16) -> (u16, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (own, heard) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<u8>>>::default());
+    let all = heard.clone();
+    std::thread::spawn(move || {
+        for mut near in listener.incoming().flatten() {
+            let mut far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut back, mut to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            // Either side may end it.
+            std::thread::spawn(move || std::io::copy(&mut back, &mut to).ok());
+            let all = all.clone();
+            std::thread::spawn(move || {
+                let mut piece = [0; 4 << 10];
+                while let Some(length) = near.read(&mut piece).ok().filter(|length| *length > 0) {
+                    all.lock().unwrap().extend_from_slice(&piece[..length]);
+                    far.write_all(&piece[..length]).ok();
+                }
+                far.shutdown(std::net::Shutdown::Both).ok();
+            });
+        }
+    });
+    (own, heard)
 }
 
 fn node(folder: &Path, agents: &str) -> Node {
@@ -118,6 +146,7 @@ async fn a_server_of_both_eras_is_used_in_each() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let _server = python(port);
+    let (port, heard) = overheard(port);
     let url = format!("http://127.0.0.1:{port}/mcp");
     let node = node(
         folder.path(),
@@ -134,6 +163,11 @@ async fn a_server_of_both_eras_is_used_in_each() {
         let said: String = counted.iter().map(Value::to_string).collect();
         assert!(said.contains("at 5") && said.contains("counted to 5"), "{name}: {counted:?}");
         assert_eq!(state(&called(&agent, "fail", json!({})).await), "TASK_STATE_FAILED", "{name}");
+        // What callers show this node is for this node: nothing of it is passed through (2025-11-25, token passthrough).
+        let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+        let signature = agent.token.rsplit('.').next().unwrap_or_default();
+        assert!(heard.contains("tools/call") && signature.len() > 40, "{name}: {heard}");
+        assert!(!heard.contains(signature) && !heard.to_lowercase().contains("authorization:"), "{name}: {heard}");
     }
     let log = log_of(folder.path());
     assert!(log.contains("2026-07-28") && log.contains("2025-11-25"), "{log}");

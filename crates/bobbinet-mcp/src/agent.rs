@@ -193,6 +193,7 @@ impl Agent for McpAgent {
     async fn shutdown(&self) {
         self.sessions.stop();
         self.tracker.wait().await;
+        self.config.logins.settle().await;
     }
 }
 

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_engine::{Env, SystemEnv};
+use bobbinet_engine::{Env, SystemEnv, watched};
 use bobbinet_outbound::{
     Guard,
     oauth::{BearerChallenge, IssuedToken, LoginFault, LoginResponse, OAuthClient, request_token},
@@ -29,10 +29,11 @@ use bobbinet_outbound::{
 use reqwest::{Response, StatusCode, Url, header::HeaderValue};
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Notify, Semaphore, oneshot},
     task::spawn_blocking,
     time::Instant,
 };
+use tokio_util::task::TaskTracker;
 
 pub(crate) use self::{discovery::issuers_of, fault::AuthFault};
 use self::{
@@ -77,6 +78,8 @@ pub(crate) struct Authorization {
     state: Mutex<TokenState>,
     /// Whoever has it gets a token; the others wait for that.
     turn: Semaphore,
+    /// Of those who get one by a login.
+    tracker: TaskTracker,
     /// How many logins have come back.
     logins: AtomicU64,
     /// Told at each of them.
@@ -175,7 +178,13 @@ enum Need {
 }
 
 impl Authorization {
-    pub(crate) fn new(auth: ServerAuth, server: Url, guard: Guard, place: Arc<LoginPlace>) -> Self {
+    pub(crate) fn new(
+        auth: ServerAuth,
+        server: Url,
+        guard: Guard,
+        place: Arc<LoginPlace>,
+        tracker: TaskTracker,
+    ) -> Self {
         let file = match &auth {
             ServerAuth::Login(login) => place.file(&file_name(login, &server)),
             ServerAuth::Bearer(_) | ServerAuth::ClientCredentials(_) => None,
@@ -186,7 +195,7 @@ impl Authorization {
         });
         let state = TokenState { record: record.unwrap_or_default(), ..TokenState::default() };
         let (state, turn, logins) = (Mutex::new(state), Semaphore::new(1), AtomicU64::new(0));
-        Self { auth, server, guard, place, file, state, turn, logins, came_back: Notify::new() }
+        Self { auth, server, guard, place, file, state, turn, tracker, logins, came_back: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, TokenState> {
@@ -197,7 +206,7 @@ impl Authorization {
     ///
     /// # Errors
     /// There is no token: the request cannot be made.
-    pub(crate) async fn shown(&self) -> Result<Shown, Arc<AuthFault>> {
+    pub(crate) async fn shown(self: &Arc<Self>) -> Result<Shown, Arc<AuthFault>> {
         if let Some(shown) = self.fresh() {
             return Ok(shown);
         }
@@ -212,7 +221,11 @@ impl Authorization {
     ///
     /// # Errors
     /// There is no other token.
-    pub(crate) async fn after(&self, shown: &Shown, refusal: Refusal) -> Result<Option<Shown>, Arc<AuthFault>> {
+    pub(crate) async fn after(
+        self: &Arc<Self>,
+        shown: &Shown,
+        refusal: Refusal,
+    ) -> Result<Option<Shown>, Arc<AuthFault>> {
         self.renew(Need::After { serial: shown.serial, refusal }).await
     }
 
@@ -229,12 +242,38 @@ impl Authorization {
     }
 
     /// Gets a token, once for all who come meanwhile.
-    async fn renew(&self, need: Need) -> Result<Option<Shown>, Arc<AuthFault>> {
-        let Ok(_turn) = self.turn.acquire().await else { return Ok(None) };
-        if let Some(known) = self.without_asking(&need)? {
+    async fn renew(self: &Arc<Self>, need: Need) -> Result<Option<Shown>, Arc<AuthFault>> {
+        match self.auth {
+            ServerAuth::Bearer(_) | ServerAuth::ClientCredentials(_) => {
+                let Ok(_turn) = self.turn.acquire().await else { return Ok(None) };
+                self.renew_in_turn(&need).await
+            }
+            // What a refresh token has brought is the only one that is good from then on: whoever wanted it may go, and it is kept all the same.
+            ServerAuth::Login(_) => {
+                let (mut answer, answered) = oneshot::channel();
+                let own = self.clone();
+                let renewing = async move {
+                    let turn = tokio::select! {
+                        biased;
+                        () = answer.closed() => return,
+                        turn = own.turn.acquire() => turn,
+                    };
+                    if turn.is_ok() {
+                        let _ = answer.send(own.renew_in_turn(&need).await);
+                    }
+                };
+                self.tracker.spawn(watched("MCP login", renewing));
+                answered.await.unwrap_or(Ok(None))
+            }
+        }
+    }
+
+    /// The same for the one whose turn it is.
+    async fn renew_in_turn(&self, need: &Need) -> Result<Option<Shown>, Arc<AuthFault>> {
+        if let Some(known) = self.without_asking(need)? {
             return Ok(known);
         }
-        let asked = tokio::time::timeout(WHOLE_MAX, self.ask(&need)).await;
+        let asked = tokio::time::timeout(WHOLE_MAX, self.ask(need)).await;
         let asked = asked.unwrap_or(Err(AuthFault::TooSlow { limit: WHOLE_MAX }));
         let mut state = self.state();
         let now = Instant::now();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bobbinet_core::{Effect, Fault, Json, Outcome};
 use bobbinet_engine::{CANCEL_GRACE, CallName, Run};
-use rmcp::model::RequestMetaObject;
 
 use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
@@ -17,7 +16,6 @@ use crate::{
     elicitation_handler::offered,
     finished_call::{Gives, finished},
     json_object::JsonObject,
-    login::LOGIN_NEEDED,
     plan_message,
     pool::{SessionKey, SessionPool},
     read_cache::LeadingCall,
@@ -29,7 +27,7 @@ use crate::{
     server_feature::ServerFeature,
     server_questions::{Questions, not_offered},
     server_task::{self, ServerTask, TaskSupport},
-    session::{Client, RequestOptions},
+    session::{Client, PendingRequest, RequestOptions},
     supervised_session::SupervisedSession,
     task_follower::{TaskEnd, TaskFollower},
     uploads,
@@ -206,15 +204,13 @@ impl CallAttempt<'_> {
                 params.set("task", Json::from(&serde_json::json!({"ttl": session.config.limits.task_ttl_ms})));
             }
             let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
-            let options = RequestOptions {
-                meta: meta(run, &client, &session.config),
-                call: Some(self.tool_call(&route, None)),
-                headers,
-            };
+            let call = Some(self.tool_call(&route, None));
+            let options = RequestOptions { meta: meta(run, &client, &session.config), call, headers, token: None };
             if session.config.call_log.is_listened() {
                 client.want_log(&CallName::of(run.task()), &route.owner, &session.config.call_log).await;
             }
-            let sent = client.send(target.feature.method(), params.to_json(), options).await;
+            let sent = client.send(target.feature.method(), params, options);
+            let token = sent.as_ref().ok().map(PendingRequest::token);
             let (outcome, was_passed_over) = match sent {
                 Err(broken) => (RequestOutcome::NotSent(broken), false),
                 Ok(pending) => {
@@ -235,14 +231,14 @@ impl CallAttempt<'_> {
                     }
                     continue;
                 }
-                RequestOutcome::Error(error) if error.code == LOGIN_NEEDED && logins < LOGINS_MAX => {
+                RequestOutcome::Error(error) if error.wants_login && logins < LOGINS_MAX => {
                     // It has done nothing. Whoever was let in meanwhile lets this call in too.
+                    logins += 1;
                     drop(route);
-                    if let Some(login) = session.last_login() {
-                        logins += 1;
-                        if let Err(outcome) = self.log_in(&session, &login, round).await {
-                            return outcome;
-                        }
+                    if let Some(login) = session.last_login()
+                        && let Err(outcome) = self.log_in(&session, &login, round).await
+                    {
+                        return outcome;
                     }
                     continue;
                 }
@@ -262,7 +258,7 @@ impl CallAttempt<'_> {
                 && let Some(task) = self.task_of(json, &client)
             {
                 checkpoint.took(run, &task.id, self.replica_of(&session)).await;
-                return self.follow(checkpoint, Some(&task), Some(route)).await;
+                return self.follow(checkpoint, Some((&task, token)), Some(route)).await;
             }
             // Nobody is kept out while the caller of an answered request is asked for more.
             drop(route);
@@ -314,8 +310,13 @@ impl CallAttempt<'_> {
         }
     }
 
-    /// Follows the server's task to its end, at first by the way on which it was begun.
-    async fn follow(&self, checkpoint: CallCheckpoint, task: Option<&ServerTask>, route: Option<CallRoute>) -> Outcome {
+    /// Follows the server's task to its end, at first by the way on which it was begun, with the token that its progress is told under.
+    async fn follow(
+        &self,
+        checkpoint: CallCheckpoint,
+        task: Option<(&ServerTask, Option<i64>)>,
+        route: Option<CallRoute>,
+    ) -> Outcome {
         let (run, target) = (self.run, self.target);
         match TaskFollower::new(self, checkpoint, task).follow(route).await {
             TaskEnd::Over(outcome) => outcome,
@@ -343,23 +344,23 @@ impl CallAttempt<'_> {
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
-fn meta(run: &Run, client: &Client, config: &McpConfig) -> RequestMetaObject {
-    let mut meta = RequestMetaObject::new();
+fn meta(run: &Run, client: &Client, config: &McpConfig) -> JsonObject {
+    let mut meta = JsonObject::default();
     if run.call().effect == Effect::Keyed {
-        meta.insert(KEY.to_owned(), run.key().into());
+        meta.set(KEY, Json::of(&run.key()));
     }
     if client.is_modern()
         && let Some(level) = client.log_level_of(&CallName::of(run.task()), &config.call_log)
     {
-        meta.insert(LOG_LEVEL.to_owned(), level.word().into());
+        meta.set(LOG_LEVEL, Json::of(level.word()));
     }
     if client.is_modern()
         && let Some((name, offered)) = CallerClient::meta(run.task(), config, || offered(config))
     {
-        meta.insert(name.to_owned(), offered);
+        meta.set(name, Json::from(&offered));
     }
     if let Some(trace) = &run.task().trace {
-        meta.insert("traceparent".to_owned(), trace.as_ref().into());
+        meta.set("traceparent", Json::of(&**trace));
     }
     meta
 }

@@ -9,7 +9,7 @@ use crate::{config::McpConfig, json_object::JsonObject, roots, sampling};
 const CAPABILITIES: &str = "clientCapabilities";
 
 /// Their name in the `_meta` of a request (2026-07-28).
-pub(crate) const META: &str = "io.modelcontextprotocol/clientCapabilities";
+const META: &str = "io.modelcontextprotocol/clientCapabilities";
 
 /// What a caller's client has declared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -416,7 +416,7 @@ impl Default for McpLimits {
             deaths_within_ms: 60_000,
             rest_ms: 30_000,
             // Enough for some attempts to bring it up.
-            rest_wait_ms: 120_000,
+            rest_wait_ms: 0,
             hold_for_others_ms: 60_000,
             list_debounce_ms: 250,
             ghost_ms: 60_000,

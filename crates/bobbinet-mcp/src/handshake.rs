@@ -146,7 +146,14 @@ impl Handshake<'_> {
                 }
                 HandshakeEvent::Discovered(reply) => {
                     discover = None;
-                    match (discovered(reply), self.opening.era) {
+                    let discovery = match discovered(reply) {
+                        // One request that broke off says nothing of the next.
+                        Discovery::Gone(broken) if self.is_apart() => {
+                            Discovery::Legacy(headline(&broken.to_string()).to_owned())
+                        }
+                        discovery => discovery,
+                    };
+                    match (discovery, self.opening.era) {
                         (Discovery::Modern(info), _) => return Ok(*info),
                         (Discovery::Gone(broken), _) => return Err(self.broken(&broken)),
                         (Discovery::Legacy(_), ProtocolEra::Auto) if self.tried.is_empty() => {
@@ -269,9 +276,15 @@ impl Handshake<'_> {
         written.map_err(|_| self.gone("it takes no input"))
     }
 
+    /// Whether each request goes by itself, and more can be asked.
+    fn is_apart(&self) -> bool {
+        !self.connection.ends_of_words() && self.channel.in_flight().broken().is_none()
+    }
+
     fn gone(&self, why: &str) -> HandshakeError {
         // One that ends over the newest version may take the oldest in its next life.
-        let version = self.opening.version.is_none().then_some(LEGACY[LEGACY.len() - 1]);
+        let is_hint = self.opening.version.is_none() && self.connection.ends_of_words();
+        let version = is_hint.then_some(LEGACY[LEGACY.len() - 1]);
         HandshakeError { text: format!("{why} before it was ready"), version, is_gone: true }
     }
 
@@ -410,6 +423,7 @@ mod tests {
         config::{McpConfig, McpLimits},
         elicitation_handler::client_config,
         exclusive_tools::ExclusiveTools,
+        secrets::Secrets,
         server_log::ServerLog,
         transport::{memory::Pipe, stdio::over_pipe},
     };
@@ -424,7 +438,8 @@ mod tests {
         let in_flight =
             Arc::new(InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[])))));
         let (source, sink) = over_pipe(input, output, 1 << 20);
-        let mut channel = RpcChannel::new(source, sink, in_flight, ServerLog::new(&McpConfig::new("a", "x", &[])));
+        let mut channel =
+            RpcChannel::new(source, sink, in_flight, ServerLog::new("a", Secrets::default(), Arc::default()));
         let mut methods = Vec::new();
         let server = async {
             let (input, mut output) = tokio::io::split::<DuplexStream>(theirs);

@@ -26,19 +26,9 @@ use crate::{
     watched_resources::WatchedResources,
 };
 
-/// The ids of the handshake's requests, which are not the library's. Numbers, since some servers take no others; apart from the library's, which count from 0;
+/// The ids of the handshake's requests. Numbers, since some servers take no others; apart from those of all others, which count from 1;
 /// within 31 bits, since some servers keep them so.
 pub(crate) const HANDSHAKE_ID_FIRST: i64 = 2_000_000_000;
-
-/// Our request on its way to the transport: travels with it, and never on the wire.
-#[derive(Clone, Debug)]
-pub(crate) struct OutgoingRequest {
-    pub(crate) serial: u64,
-    /// Its parameters, without `_meta`: a JSON object.
-    pub(crate) params: Json,
-    /// What is said of it outside, where the transport has headers.
-    pub(crate) headers: Vec<(String, String)>,
-}
 
 /// A request that is the call of a tool: by which permit it runs, whose it is, and what it does.
 #[derive(Clone, Debug)]
@@ -73,8 +63,6 @@ struct InFlightState {
     requests: BTreeMap<u64, InFlightRequest>,
     /// The newest id that a request of ours went out under. They only grow.
     newest: Option<i64>,
-    /// Requests of the protocol library's own: startup and probe.
-    library: Vec<RequestId>,
     /// Calls given up without a reply, which may still ask or be replied to, and until when we think so.
     abandoned: Vec<AbandonedCall>,
     /// Requests of the server that wait for our answer.
@@ -121,10 +109,8 @@ struct InFlightRequest {
 /// Whose a reply is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReplyOwner {
-    /// A call of ours, which has it now. The library is told only that it is over.
+    /// A request's of ours, which has it now.
     Call(i64),
-    /// The library's own request.
-    Library,
     /// A request's of ours that nobody waits for any more: abandoned, or answered before.
     Late,
     /// Nobody's: made up.
@@ -176,11 +162,6 @@ impl InFlight {
         }
     }
 
-    /// A request of the library's own goes out.
-    pub(crate) fn sent_by_library(&self, id: RequestId) {
-        self.state().library.push(id);
-    }
-
     /// The request is over for us. Returns its id if the server has it and has not replied: then it should be told.
     pub(crate) fn end(&self, serial: u64) -> Option<i64> {
         let mut state = self.state();
@@ -209,21 +190,11 @@ impl InFlight {
     /// A reply has come. `None` as id: the server could not read it in our request.
     pub(crate) fn reply(&self, id: Option<&RequestId>, reply: Reply) -> ReplyOwner {
         let mut state = self.state();
-        if let Some(id) = id
-            && take(&mut state.library, id)
-        {
-            return ReplyOwner::Library;
-        }
         let number = match id {
             Some(id) => number(id),
             None => state.only_one(),
         };
         let Some(number) = number else { return ReplyOwner::Nobody };
-        if id.is_some_and(|id| matches!(id, RequestId::String(_)))
-            && take(&mut state.library, &RequestId::Number(number))
-        {
-            return ReplyOwner::Library;
-        }
         if let Some(index) = state.abandoned.iter().position(|abandoned| abandoned.id == number) {
             self.exclusive_tools.end_abandoned(state.abandoned.remove(index).tool_call.ticket);
         }
@@ -466,7 +437,7 @@ impl InFlightState {
     fn only_one(&self) -> Option<i64> {
         let now = Instant::now();
         let mut at_server = self.requests.values().filter(|request| request.id.is_some());
-        let only = at_server.next().filter(|_| at_server.next().is_none() && self.library.is_empty())?;
+        let only = at_server.next().filter(|_| at_server.next().is_none())?;
         let owner = only.tool_call.as_ref().map(|tool_call| &tool_call.owner);
         let is_ambiguous =
             self.abandoned.iter().any(|abandoned| abandoned.until > now && Some(&abandoned.tool_call.owner) != owner);
@@ -628,7 +599,7 @@ mod tests {
         drop(given_up);
         let own = call(&in_flight, "ann", 2);
         assert!(asks(&in_flight));
-        let reply = Reply::Error(RpcError { code: -32_700, message: "what?".to_owned(), data: None });
+        let reply = Reply::Error(RpcError { code: -32_700, ..RpcError::own("what?".to_owned()) });
         assert_eq!(in_flight.reply(None, reply.clone()), ReplyOwner::Call(2), "nor is a reply without an id its");
         drop(own);
         let others = call(&in_flight, "bob", 3);
@@ -685,11 +656,8 @@ mod tests {
     #[tokio::test]
     async fn replies_find_their_call_once() {
         let in_flight = in_flight();
-        in_flight.sent_by_library(RequestId::Number(0));
         let only = call(&in_flight, "ann", 1);
         let reply = |id: RequestId| in_flight.reply(Some(&id), Reply::Result(Json::of(&1)));
-        assert_eq!(reply(RequestId::Number(0)), ReplyOwner::Library);
-        assert_eq!(reply(RequestId::Number(0)), ReplyOwner::Late);
         assert_eq!(reply(RequestId::Number(7)), ReplyOwner::Nobody);
         assert_eq!(reply(RequestId::String("1".into())), ReplyOwner::Call(1));
         assert_eq!(reply(RequestId::Number(1)), ReplyOwner::Late);

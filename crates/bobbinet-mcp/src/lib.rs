@@ -91,6 +91,7 @@ mod sampling;
 mod schema;
 mod schema_check;
 mod scoped_sessions;
+mod secrets;
 mod server_auth;
 mod server_feature;
 mod server_log;

@@ -73,7 +73,7 @@ impl Listing {
     }
 }
 
-/// Reads all lists that the server has declared. `Err`: the connection is over.
+/// Reads all lists that the server has declared. `Err`: the connection is over, or what was asked over it broke off.
 pub(crate) async fn read(client: &Arc<Client>, limits: &McpLimits) -> Result<Listing, ConnectionError> {
     let declared = client.capabilities();
     let (has_resources, has_prompts) = (declared.resources.is_some(), declared.prompts.is_some());

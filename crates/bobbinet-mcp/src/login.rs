@@ -13,9 +13,6 @@ use tokio::time::{Duration, Instant};
 
 use crate::json_object::JsonObject;
 
-/// The code of an error that stands for a login, which is the transport's own word.
-pub(crate) const LOGIN_NEEDED: i64 = 401;
-
 /// How long ago a server must have refused us for it to be asked again before somebody says that he has logged in.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 

@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, Weak},
+    time::Duration,
 };
 
 use bobbinet_outbound::{
@@ -10,6 +11,7 @@ use bobbinet_outbound::{
     oauth::{ClientAuthMethod, ClientMetadata, LoginFault, LoginResponse},
 };
 use reqwest::Url;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     authorization::{Authorization, ReturnFault},
@@ -17,11 +19,16 @@ use crate::{
     server_auth::ServerAuth,
 };
 
+/// How long a node that stops waits for tokens that are on their way: with a new one, the one before is good no more.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+
 /// All that the agents of a node are shown to servers with. Agents that reach one server as one client share it, and so ask once.
 #[derive(Debug, Default)]
 pub struct LoginDesk {
     place: Arc<LoginPlace>,
     accounts: Mutex<Vec<Account>>,
+    /// Of those who get tokens.
+    tracker: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -50,7 +57,7 @@ pub enum LoginReturn {
 impl LoginDesk {
     /// Logins are kept in this folder, which must be there, and its owner's alone.
     pub fn in_folder(folder: PathBuf) -> Self {
-        Self { place: Arc::new(LoginPlace::in_folder(folder)), accounts: Mutex::default() }
+        Self { place: Arc::new(LoginPlace::in_folder(folder)), ..Self::default() }
     }
 
     /// Says where the node is for browsers. Until then nobody can log in. The first word counts.
@@ -70,11 +77,17 @@ impl LoginDesk {
         if let Some(same) = same.and_then(|account| account.authorization.upgrade()) {
             return same;
         }
-        let authorization = Authorization::new(auth.clone(), server.clone(), guard.clone(), self.place.clone());
-        let authorization = Arc::new(authorization);
+        let (place, tracker) = (self.place.clone(), self.tracker.clone());
+        let authorization = Arc::new(Authorization::new(auth.clone(), server.clone(), guard.clone(), place, tracker));
         let (auth, server) = (auth.clone(), server.clone());
         accounts.push(Account { auth, server, authorization: Arc::downgrade(&authorization) });
         authorization
+    }
+
+    /// Returns when what was got of tokens is kept, or it has taken too long.
+    pub(crate) async fn settle(&self) {
+        self.tracker.close();
+        let _ = tokio::time::timeout(SETTLE_MAX, self.tracker.wait()).await;
     }
 
     /// A browser has come back with this query. A drop may lose the login.

@@ -55,13 +55,20 @@ pub(crate) struct RpcError {
     pub(crate) code: i64,
     pub(crate) message: String,
     pub(crate) data: Option<Json>,
+    /// Whether it stands for a login that somebody has to do: the transport's own word, which no server can say.
+    pub(crate) wants_login: bool,
 }
 
 impl RpcError {
+    /// An error of the transport's own, which has no number.
+    pub(crate) fn own(message: String) -> Self {
+        Self { code: 0, message, data: None, wants_login: false }
+    }
+
     /// Reads an error in whatever form it comes: it is the server's no all the same.
     pub(crate) fn read(json: &Json) -> Self {
         let words = |json: &Json| json.read::<String>().unwrap_or_else(|_| json.as_str().to_owned());
-        let Some(fields) = JsonObject::read(json) else { return Self { code: 0, message: words(json), data: None } };
+        let Some(fields) = JsonObject::read(json) else { return Self::own(words(json)) };
         let mut message = fields.get("message").map(words).unwrap_or_default();
         let code = match fields.get("code").map(words) {
             None => 0,
@@ -70,7 +77,7 @@ impl RpcError {
                 0
             }),
         };
-        Self { code, message, data: fields.get("data").cloned() }
+        Self { code, message, data: fields.get("data").cloned(), wants_login: false }
     }
 }
 

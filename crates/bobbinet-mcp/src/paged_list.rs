@@ -60,7 +60,7 @@ pub(crate) enum Declared {
     No,
 }
 
-/// Reads all pages, each of which may take `patience`. `Err`: the connection is over.
+/// Reads all pages, each of which may take `patience`. `Err`: the connection is over, or what was asked over it broke off.
 pub(crate) async fn read<T: ListEntry>(
     client: &Arc<Client>,
     limits: &McpLimits,

@@ -161,13 +161,19 @@ impl Resolver<'_> {
             if continues && !known.is_empty() {
                 self.add_known(&mut skill_request, known);
             }
+            // What nobody knows a place for is asked for again.
+            let _ = uploads::attach(&mut skill_request, request.message, self.catalog);
             return self.fulfil(skill_request, OnFault::AskAll, id);
         }
         let Some(tool) = asked.as_deref().and_then(|name| self.catalog.get(name)) else {
             return self.ask_skill(Some(&known), Some(request.message.text().trim()), id);
         };
+        let mut known = known;
+        let is_attached = uploads::attach_to(tool, &mut known, request.message).unwrap_or_default();
         match self.add_answer(tool, known.clone(), request.message) {
             Ok(fields) => self.check(tool, &fields.to_json(), OnFault::AskAll, id),
+            // It was the answer, whatever was said beside it.
+            Err(_) if is_attached => self.check(tool, &known.to_json(), OnFault::AskAll, id),
             Err(why) => {
                 let violations = tool.input.check_light(&known.to_json()).unwrap_or_default();
                 self.ask_arguments(tool, &known, &violations, Some((&request.message.text(), &why)), id)

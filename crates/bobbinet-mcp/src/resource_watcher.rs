@@ -67,9 +67,10 @@ async fn listen(client: &Arc<Client>) {
             resources.changed().await;
             continue;
         }
-        let params = Json::from(&serde_json::json!({"notifications": {"resourceSubscriptions": wanted}}));
+        let notifications = Json::from(&serde_json::json!({ "resourceSubscriptions": wanted }));
+        let params = [("notifications".to_owned(), notifications)].into_iter().collect::<JsonObject>();
         let begun = Instant::now();
-        let Ok(pending) = client.send("subscriptions/listen", params, RequestOptions::default()).await else { return };
+        let Ok(pending) = client.send("subscriptions/listen", params, RequestOptions::default()) else { return };
         let is_over = tokio::select! {
             biased;
             () = resources.changed() => None,

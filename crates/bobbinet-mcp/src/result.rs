@@ -491,12 +491,12 @@ mod tests {
         assert!(matches!(&bad, Outcome::Rejected(fault) if fault.code == "bad-arguments"));
         assert!(matches!(outcome(r#"{"resultType":"task"}"#, None), Outcome::Unknown { again: false, .. }));
         for (code, expected) in [(-32602, "bad-arguments"), (-32601, "unknown-skill")] {
-            let error = RpcError { code, message: "no".to_owned(), data: None };
+            let error = RpcError { code, ..RpcError::own("no".to_owned()) };
             assert!(
                 matches!(failed(&error, MessageId::parse("m").unwrap()), Outcome::Rejected(fault) if fault.code == expected)
             );
         }
-        let error = RpcError { code: -32603, message: "boom".to_owned(), data: Some(Json::of(&7)) };
+        let error = RpcError { code: -32603, data: Some(Json::of(&7)), ..RpcError::own("boom".to_owned()) };
         let Outcome::ToolError { message, .. } = failed(&error, MessageId::parse("m").unwrap()) else { panic!() };
         assert_eq!(message.text(), "boom (MCP error -32603)");
     }

@@ -1,8 +1,8 @@
 //! The JSON-RPC messages of a session, between the protocol library and a transport: in order, and nothing silently lost.
 //!
-//! The library sees only its own requests and the server's. Replies to our calls, progress and questions go straight to
-//! whom they belong ([`InFlight`]), with all values as they came. Knows no transport: what carries the bytes is a
-//! [`MessageSource`] and a [`MessageSink`].
+//! The library sees only the server's requests, and writes our answers and notifications. Our requests go past it, as do their replies, progress and
+//! questions, straight to whom they belong ([`InFlight`]), with all values as they came. Knows no transport: what carries
+//! the bytes is a [`MessageSource`] and a [`MessageSink`].
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -10,9 +10,8 @@ use bobbinet_core::Json;
 use rmcp::{
     RoleClient,
     model::{
-        CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, CustomRequest, EmptyResult, ErrorData,
-        GetExtensions, GetMeta, JsonRpcMessage, PingRequest, RequestId, RequestMetaObject, ServerJsonRpcMessage,
-        ServerNotification, ServerRequest, ServerResult,
+        CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, CustomRequest, JsonRpcMessage,
+        PingRequest, RequestId, ServerJsonRpcMessage, ServerNotification, ServerRequest,
     },
     service::TxJsonRpcMessage,
 };
@@ -20,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
-    in_flight::{InFlight, OutgoingRequest, ReplyOwner},
+    in_flight::{InFlight, ReplyOwner},
     json_object::JsonObject,
     mailbox::{ConnectionError, Reply},
     rpc_message::{self, RpcMessage},
@@ -95,7 +94,7 @@ impl RpcChannel {
         worth
     }
 
-    fn dispatch_one(&mut self, message: RpcMessage<'_>) -> MessageQuality {
+    fn dispatch_one(&mut self, message: RpcMessage) -> MessageQuality {
         match message {
             RpcMessage::Request { id, method, params } => {
                 if !self.in_flight.serve(&id) {
@@ -108,22 +107,8 @@ impl RpcChannel {
                 self.notified(&method, params.as_ref());
                 MessageQuality::Good
             }
-            RpcMessage::Reply { id, reply, text } => {
-                let owner = self.in_flight.reply(id.as_ref(), reply);
-                self.replied(owner, id, text)
-            }
+            RpcMessage::Reply { id, reply } => worth_of(self.in_flight.reply(id.as_ref(), reply)),
         }
-    }
-
-    /// Tells the library of a reply, in whatever way it needs to know.
-    fn replied(&mut self, owner: ReplyOwner, id: Option<RequestId>, text: &str) -> MessageQuality {
-        match owner {
-            ReplyOwner::Call(id) => self.ready.push_back(stand_in(id)),
-            ReplyOwner::Library => self.ready.push_back(typed(id, text)),
-            ReplyOwner::Late => return MessageQuality::Late,
-            ReplyOwner::Nobody => return MessageQuality::Junk,
-        }
-        MessageQuality::Good
     }
 
     /// A message was too long to be read: it ends the calls whose reply it was.
@@ -131,8 +116,7 @@ impl RpcChannel {
         let ids = if ids.is_empty() { vec![None] } else { ids.into_iter().map(Some).collect() };
         let mut worth = MessageQuality::Junk;
         for id in ids {
-            let owner = self.in_flight.too_long(id.as_ref());
-            worth = worth.max(self.replied(owner, id, ""));
+            worth = worth.max(worth_of(self.in_flight.too_long(id.as_ref())));
         }
         worth
     }
@@ -180,18 +164,31 @@ fn request(id: RequestId, method: String, params: Option<Json>) -> ServerJsonRpc
     JsonRpcMessage::request(request, id)
 }
 
-/// What the library gets in place of a reply that is not for it, so that it forgets the request.
-fn stand_in(id: i64) -> ServerJsonRpcMessage {
-    JsonRpcMessage::response(ServerResult::EmptyResult(EmptyResult {}), RequestId::Number(id))
+/// What a reply was worth, by whose it is.
+fn worth_of(owner: ReplyOwner) -> MessageQuality {
+    match owner {
+        ReplyOwner::Call(_) => MessageQuality::Good,
+        ReplyOwner::Late => MessageQuality::Late,
+        ReplyOwner::Nobody => MessageQuality::Junk,
+    }
 }
 
-/// A reply to a request of the library's own.
-fn typed(id: Option<RequestId>, text: &str) -> ServerJsonRpcMessage {
-    serde_json::from_str(text).unwrap_or_else(|error| {
-        let error =
-            ErrorData::internal_error(format!("the server's reply is not as the protocol has it: {error}"), None);
-        JsonRpcMessage::error(error, id)
-    })
+/// Writes a request. What could not be written to its end is nothing that a server can have done: it may be sent to the next.
+pub(crate) async fn send_request(
+    sink: Arc<dyn MessageSink>,
+    in_flight: Arc<InFlight>,
+    id: RequestId,
+    message: OutgoingMessage,
+) {
+    if sink.send(message).await.is_err() {
+        let broken = takes_nothing();
+        let _owner = in_flight.reply(Some(&id), Reply::NotSent(broken.clone()));
+        in_flight.close(broken);
+    }
+}
+
+fn takes_nothing() -> ConnectionError {
+    ConnectionError::Died("it takes no more input".to_owned())
 }
 
 impl rmcp::transport::Transport<RoleClient> for RpcChannel {
@@ -201,13 +198,11 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
         &mut self,
         message: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        // Written down before it is written out: the reply cannot be faster.
         let text = encode(&message, &self.in_flight);
-        let (asked, answered) = match &message {
-            JsonRpcMessage::Request(request) => (Some(request.id.clone()), None),
-            JsonRpcMessage::Response(response) => (None, Some(response.id.clone())),
-            JsonRpcMessage::Error(error) => (None, error.id.clone()),
-            JsonRpcMessage::Notification(_) => (None, None),
+        let answered = match &message {
+            JsonRpcMessage::Response(response) => Some(response.id.clone()),
+            JsonRpcMessage::Error(error) => error.id.clone(),
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
         };
         let (sink, in_flight) = (self.sink.clone(), self.in_flight.clone());
         async move {
@@ -216,12 +211,7 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
                 in_flight.served(&id);
             }
             if written.is_err() {
-                let broken = ConnectionError::Died("it takes no more input".to_owned());
-                // What could not be written to its end is nothing that a server can have done: it may be sent to the next.
-                if let Some(id) = asked {
-                    let _owner = in_flight.reply(Some(&id), Reply::NotSent(broken.clone()));
-                }
-                in_flight.close(broken);
+                in_flight.close(takes_nothing());
             }
             written
         }
@@ -249,10 +239,7 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
                 }
                 Received::TooLong { ids, bytes } => (self.dispatch_too_long(ids), bytes),
                 Received::StillTooLong { bytes } => (MessageQuality::Junk, bytes),
-                Received::Reply { id, reply } => {
-                    let owner = self.in_flight.reply(Some(&id), reply);
-                    (self.replied(owner, Some(id), ""), 0)
-                }
+                Received::Reply { id, reply } => (worth_of(self.in_flight.reply(Some(&id), reply)), 0),
                 Received::Lost { ids, broken } => {
                     // In one step: nobody is to send one of them again over this connection.
                     for id in ids {
@@ -290,85 +277,63 @@ impl Drop for RpcChannel {
     }
 }
 
-/// The message to send. Our own requests keep their arguments as they came.
-fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<OutgoingMessage> {
+/// A request of ours, as it goes out.
+pub(crate) fn request_message(
+    id: i64,
+    method: &str,
+    params: &JsonObject,
+    headers: Vec<(String, String)>,
+) -> OutgoingMessage {
     #[derive(Serialize)]
     struct Request<'a> {
         jsonrpc: &'static str,
-        id: &'a RequestId,
+        id: i64,
         method: &'a str,
-        params: Json,
+        params: &'a JsonObject,
     }
+    let request = Request { jsonrpc: "2.0", id, method, params };
+    let text = serde_json::to_vec(&request).expect("names and values that are JSON are written as JSON");
+    OutgoingMessage { text: readable(text), headers }
+}
+
+/// A message of the library's. Answers to the server's requests keep their values as they came.
+fn encode(message: &ClientJsonRpcMessage, in_flight: &InFlight) -> io::Result<OutgoingMessage> {
     #[derive(Serialize)]
     struct Response<'a> {
         jsonrpc: &'static str,
         id: &'a RequestId,
         result: Json,
     }
-    let mut headers = Vec::new();
-    let mut text = match message {
-        JsonRpcMessage::Request(request) => match request.request.extensions().get::<OutgoingRequest>() {
-            Some(outgoing) => {
-                let meta = request.request.get_meta();
-                let token = meta.get_progress_token().and_then(|token| match token.0 {
-                    RequestId::Number(number) => Some(number),
-                    RequestId::String(_) => None,
-                });
-                if let RequestId::Number(id) = request.id {
-                    in_flight.sent(outgoing.serial, id, token);
-                }
-                headers.clone_from(&outgoing.headers);
-                let params = with_meta(&outgoing.params, meta);
-                let method = request.request.method();
-                serde_json::to_vec(&Request { jsonrpc: "2.0", id: &request.id, method, params })?
-            }
-            None => {
-                in_flight.sent_by_library(request.id.clone());
-                serde_json::to_vec(message)?
-            }
-        },
+    let text = match message {
         JsonRpcMessage::Response(response) => match in_flight.answer_to(&response.id) {
             Some(result) => serde_json::to_vec(&Response { jsonrpc: "2.0", id: &response.id, result })?,
             None => serde_json::to_vec(message)?,
         },
-        JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => serde_json::to_vec(message)?,
+        JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => {
+            serde_json::to_vec(message)?
+        }
     };
-    // Half of a surrogate pair can come in a text that a caller writes JSON in, and many a reader breaks on it.
-    if let Ok(written) = std::str::from_utf8(&text)
-        && salvage::has_surrogate(written)
-    {
-        text = salvage::mend(written).into_bytes();
-    }
-    Ok(OutgoingMessage { text, headers })
+    Ok(readable(text).into())
 }
 
-fn with_meta(params: &Json, meta: &RequestMetaObject) -> Json {
-    let mut fields = JsonObject::read(params).unwrap_or_default();
-    fields.set("_meta", Json::of(meta));
-    fields.to_json()
+/// Half of a surrogate pair can come in a text that a caller writes JSON in, and many a reader breaks on it.
+fn readable(text: Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(&text) {
+        Ok(written) if salvage::has_surrogate(written) => salvage::mend(written).into_bytes(),
+        Ok(_) | Err(_) => text,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use rmcp::model::ClientRequest;
-
     use super::*;
-    use crate::{
-        config::{McpConfig, McpLimits},
-        exclusive_tools::ExclusiveTools,
-    };
 
     #[test]
     fn what_is_sent_is_json_that_every_reader_reads() {
-        let in_flight =
-            InFlight::new(McpLimits::default(), Arc::new(ExclusiveTools::of(&McpConfig::new("a", "x", &[]))));
-        let mut request = CustomRequest::new("tools/call", None);
         let params = Json::parse("{\"a\":\n\"x\\ud800\u{2028}\",\"b\":\"\\ud83d\\ude00\"}").unwrap();
-        request.extensions_mut().insert(OutgoingRequest { serial: 1, params, headers: Vec::new() });
-        let message = JsonRpcMessage::request(ClientRequest::CustomRequest(request), RequestId::Number(7));
-        let text = String::from_utf8(encode(&message, &in_flight).unwrap().text).unwrap();
-        let expected =
-            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":"x\ufffd ","b":"\ud83d\ude00","_meta":{}}}"#;
+        let params = JsonObject::read(&params).unwrap();
+        let text = String::from_utf8(request_message(7, "tools/call", &params, Vec::new()).text).unwrap();
+        let expected = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":"x\ufffd ","b":"\ud83d\ude00"}}"#;
         assert_eq!(text, expected);
     }
 }

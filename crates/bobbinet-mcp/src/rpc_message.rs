@@ -16,22 +16,10 @@ use crate::{
 
 /// A message of the server.
 #[derive(Debug)]
-pub(crate) enum RpcMessage<'a> {
-    Request {
-        id: RequestId,
-        method: String,
-        params: Option<Json>,
-    },
-    Notification {
-        method: String,
-        params: Option<Json>,
-    },
-    /// With the message's own text, for the library's requests.
-    Reply {
-        id: Option<RequestId>,
-        reply: Reply,
-        text: &'a str,
-    },
+pub(crate) enum RpcMessage {
+    Request { id: RequestId, method: String, params: Option<Json> },
+    Notification { method: String, params: Option<Json> },
+    Reply { id: Option<RequestId>, reply: Reply },
 }
 
 #[derive(Deserialize)]
@@ -58,7 +46,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 
 /// Reads a line, and hands over what it says: one message, or several in an array as the revision of 2025-03-26 allows,
 /// each by itself. What cannot be read but carries an id is a reply that says so. `None` stands for what is neither.
-pub(crate) fn read<T>(line: &[u8], hand_over: impl FnOnce(Vec<Option<RpcMessage<'_>>>) -> T) -> T {
+pub(crate) fn read<T>(line: &[u8], hand_over: impl FnOnce(Vec<Option<RpcMessage>>) -> T) -> T {
     // What does not begin as a message is not looked into: it may be a great deal.
     let begin = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii_start().first();
     if !matches!(begin, Some(b'{' | b'[')) {
@@ -75,33 +63,33 @@ pub(crate) fn read<T>(line: &[u8], hand_over: impl FnOnce(Vec<Option<RpcMessage<
     hand_over(messages)
 }
 
-fn read_all(text: &str) -> Result<Vec<Option<RpcMessage<'_>>>, serde_json::Error> {
+fn read_all(text: &str) -> Result<Vec<Option<RpcMessage>>, serde_json::Error> {
     if text.starts_with('{') {
-        return serde_json::from_str::<Envelope<'_>>(text).map(|envelope| vec![read_one(envelope, text)]);
+        return serde_json::from_str::<Envelope<'_>>(text).map(|envelope| vec![read_one(envelope)]);
     }
     let several = serde_json::from_str::<Vec<&RawValue>>(text)?;
     Ok(several.into_iter().flat_map(|raw| read_of_several(raw.get())).collect())
 }
 
-fn read_of_several(text: &str) -> Vec<Option<RpcMessage<'_>>> {
+fn read_of_several(text: &str) -> Vec<Option<RpcMessage>> {
     match text.starts_with('{').then(|| serde_json::from_str::<Envelope<'_>>(text)) {
-        Some(Ok(envelope)) => vec![read_one(envelope, text)],
+        Some(Ok(envelope)) => vec![read_one(envelope)],
         Some(Err(error)) => unreadable(text, &error),
         None => vec![None],
     }
 }
 
 /// What there is to say of a text that is no message: whose reply it was, if it can be seen.
-fn unreadable<'a>(text: &str, why: &serde_json::Error) -> Vec<Option<RpcMessage<'a>>> {
+fn unreadable(text: &str, why: &serde_json::Error) -> Vec<Option<RpcMessage>> {
     let reply = |id| {
         let why = format!("its reply is no JSON-RPC message: {why}");
-        RpcMessage::Reply { id: Some(id), reply: Reply::Unreadable(why), text: "" }
+        RpcMessage::Reply { id: Some(id), reply: Reply::Unreadable(why) }
     };
     let found = Scan::ids_of(text.as_bytes());
     if found.is_empty() { vec![None] } else { found.into_iter().map(|id| Some(reply(id))).collect() }
 }
 
-fn read_one<'a>(envelope: Envelope<'a>, text: &'a str) -> Option<RpcMessage<'a>> {
+fn read_one(envelope: Envelope<'_>) -> Option<RpcMessage> {
     let json = |raw: &RawValue| Json::from(raw.to_owned());
     let params = envelope.params.map(json);
     // Without the protocol's mark and without an id it may be any object: some servers log such.
@@ -123,7 +111,7 @@ fn read_one<'a>(envelope: Envelope<'a>, text: &'a str) -> Option<RpcMessage<'a>>
                 }
                 (None, None) => return None,
             };
-            Some(RpcMessage::Reply { id, reply, text })
+            Some(RpcMessage::Reply { id, reply })
         }
     }
 }
@@ -178,7 +166,7 @@ mod tests {
         assert_eq!(said, expected, "{}", line.escape_ascii());
     }
 
-    fn say(message: &Option<RpcMessage<'_>>) -> String {
+    fn say(message: &Option<RpcMessage>) -> String {
         let Some(message) = message else { return "junk".to_owned() };
         match message {
             RpcMessage::Request { id, method, params } => format!("request {id} {method} {params:?}"),

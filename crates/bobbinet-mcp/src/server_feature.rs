@@ -107,7 +107,7 @@ mod tests {
         check("resource:read", r#"{"uri":"u:\u0061"}"#, r#"resources/read {"uri":"u:\u0061"}"#);
         check("prompt:a:b c", r#"{"x":"1"}"#, r#"prompts/get {"name":"a:b c","arguments":{"x":"1"}}"#);
         check("resource:list", r#"{"cursor":"2"}"#, r#"resources/list {"cursor":"2"}"#);
-        let error = |code| RpcError { code, message: String::new(), data: None };
+        let error = |code| RpcError { code, ..RpcError::own(String::new()) };
         assert_eq!(ServerFeature::Resource.error(error(-32002)).code, -32602);
         assert_eq!(ServerFeature::Tool.error(error(-32002)).code, -32002);
     }

@@ -1,18 +1,14 @@
 //! What a server says for its client's log, in ours: as one line each, cut, without the secrets that it was given, and no more of
 //! it than anybody reads.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{Json, text};
 use bobbinet_engine::{CallLog, CallName, Severity};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{
-    config::{McpConfig, ServerAddress},
-    json_object::JsonObject,
-    rpc_message,
-};
+use crate::{json_object::JsonObject, rpc_message, secrets::Secrets};
 
 /// Messages that are taken in one [`WINDOW`]. What is more is counted.
 const MESSAGES_MAX: u32 = 50;
@@ -29,16 +25,13 @@ const LOGGER_MAX: usize = 100;
 /// Bytes of a message that goes to those who listen as it is.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
-/// A value that is shorter is no secret, but a word like any other.
-const SECRET_LENGTH_MIN: usize = 6;
-
 /// The log of one session with a server.
 pub(crate) struct ServerLog {
     agent: String,
     /// Those who listen to single calls.
     calls: Arc<CallLog>,
     /// What it was given, which is not to be repeated.
-    secrets: Vec<String>,
+    secrets: Secrets,
     window: Option<Instant>,
     taken: u32,
     passed_over: u64,
@@ -99,25 +92,8 @@ impl LogLevel {
 }
 
 impl ServerLog {
-    pub(crate) fn new(config: &McpConfig) -> Self {
-        let given: Vec<&String> = match &config.server {
-            ServerAddress::Command(command) => command.env.values().collect(),
-            ServerAddress::Url(server) => server.headers.values().collect(),
-        };
-        let words = given.iter().flat_map(|value| std::iter::once(value.as_str()).chain(value.split_whitespace()));
-        let mut secrets: Vec<String> =
-            words.filter(|word| word.len() >= SECRET_LENGTH_MIN).map(str::to_owned).collect();
-        // One may be part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Self {
-            agent: config.name.clone(),
-            calls: config.call_log.clone(),
-            secrets,
-            window: None,
-            taken: 0,
-            passed_over: 0,
-        }
+    pub(crate) fn new(agent: &str, secrets: Secrets, calls: Arc<CallLog>) -> Self {
+        Self { agent: agent.to_owned(), calls, secrets, window: None, taken: 0, passed_over: 0 }
     }
 
     /// Writes a message, by the parameters of its notification.
@@ -180,9 +156,12 @@ impl ServerLog {
     fn hide(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => {
-                let secrets = self.secrets.iter().filter(|secret| text.contains(secret.as_str())).collect::<Vec<_>>();
-                secrets.iter().for_each(|secret| *text = text.replace(secret.as_str(), "…"));
-                !secrets.is_empty()
+                let hidden = match self.secrets.hide(text) {
+                    Cow::Borrowed(_) => return false,
+                    Cow::Owned(hidden) => hidden,
+                };
+                *text = hidden;
+                true
             }
             Value::Array(values) => values.iter_mut().fold(false, |found, value| self.hide(value) || found),
             Value::Object(fields) => {
@@ -223,10 +202,7 @@ impl ServerLog {
 
     fn shown(&self, said: &str, max: usize) -> String {
         // Before it is cut: half of a secret is known for none.
-        let mut said = said.to_owned();
-        for secret in &self.secrets {
-            said = said.replace(secret.as_str(), "…");
-        }
+        let said = self.secrets.hide(said);
         text::line(&rpc_message::shorten(&said, max)).into_owned()
     }
 }
@@ -236,12 +212,9 @@ mod tests {
     use bobbinet_engine::CallLine;
 
     use super::*;
-    use crate::config::ServerCommand;
 
     fn log() -> ServerLog {
-        let mut command = ServerCommand::default();
-        command.env.insert("TOKEN".to_owned(), "hunter22".to_owned());
-        ServerLog::new(&McpConfig::of("a", ServerAddress::Command(command)))
+        ServerLog::new("a", Secrets::of(["hunter22".to_owned()]), Arc::default())
     }
 
     #[test]

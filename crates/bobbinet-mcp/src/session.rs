@@ -15,13 +15,14 @@ use std::{
 
 use bobbinet_core::Json;
 use bobbinet_engine::{CallLog, CallName, Severity, watched};
+use futures::FutureExt;
 use rmcp::{
     RoleClient,
     model::{
-        CancelledNotification, CancelledNotificationParam, ClientNotification, ClientRequest, CustomRequest,
-        GetExtensions, GetMeta, RequestId, RequestMetaObject, ServerCapabilities, ServerPeerInfo,
+        CancelledNotification, CancelledNotificationParam, ClientConfig, ClientNotification, RequestId,
+        RequestMetaObject, ServerCapabilities, ServerPeerInfo,
     },
-    service::{Peer, PeerRequestOptions, RequestHandle, RunningService},
+    service::{Peer, RunningService},
 };
 use tokio::{
     sync::mpsc,
@@ -30,18 +31,17 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    caller_client,
     config::McpConfig,
     elicitation_handler::{ElicitationHandler, client_config},
     exclusive_tools::{CallOwner, ExclusiveTools},
     handshake::{self, HandshakeError},
-    in_flight::{InFlight, OutgoingRequest, ToolCall},
+    in_flight::{InFlight, ToolCall},
     json_object::JsonObject,
     mailbox::{ConnectionError, Mailbox, Reply},
     opening::Opening,
-    rpc_channel::RpcChannel,
+    rpc_channel::{self, RpcChannel},
     server_log::{LogLevel, ServerLog},
-    transport::{Connection, ConnectionParts, Transport},
+    transport::{Connection, ConnectionParts, MessageSink, Transport},
 };
 
 /// Cancellations that wait to be written. More than there are calls at a time.
@@ -53,7 +53,11 @@ const FLUSH_WAIT: Duration = Duration::from_secs(1);
 /// The client of one session: what requests go through. Shared by all who make any.
 #[derive(Debug)]
 pub(crate) struct Client {
-    peer: Peer<RoleClient>,
+    sink: Arc<dyn MessageSink>,
+    /// Of the writes that a server keeps waiting.
+    tracker: TaskTracker,
+    /// What goes with each request, in its `_meta`: who we are and what we offer, in the era without a handshake.
+    meta: JsonObject,
     pub(crate) in_flight: Arc<InFlight>,
     cancellations: mpsc::Sender<i64>,
     info: ServerPeerInfo,
@@ -64,12 +68,14 @@ pub(crate) struct Client {
 /// What goes with a request beside its method and its parameters.
 #[derive(Debug, Default)]
 pub(crate) struct RequestOptions {
-    /// For its `_meta`. The progress token is the library's.
-    pub(crate) meta: RequestMetaObject,
+    /// For its `_meta`.
+    pub(crate) meta: JsonObject,
     /// The call of a tool that it is, if it is one: then a question of the server may be its.
     pub(crate) call: Option<ToolCall>,
     /// For its headers, where the transport has such.
     pub(crate) headers: Vec<(String, String)>,
+    /// The progress token of an answered request that it goes on with: what is said under that is its progress from now on.
+    pub(crate) token: Option<i64>,
 }
 
 /// A request on its way. Dropped without a reply, the server is told that nobody waits any more.
@@ -80,11 +86,14 @@ pub(crate) struct PendingRequest {
     pub(crate) mailbox: Arc<Mailbox>,
     /// Whether the server was told already.
     is_canceled: AtomicBool,
-    // The library forgets its half when the reply's stand-in arrives, and grumbles if nobody is there to take it.
-    _handle: RequestHandle<RoleClient>,
 }
 
 impl PendingRequest {
+    /// The token that its progress is told under, if it goes on with no other request.
+    pub(crate) fn token(&self) -> i64 {
+        self.serial.cast_signed()
+    }
+
     /// Tells the server that nobody wants the result any more. The reply may still come.
     pub(crate) fn cancel(&self) {
         self.queue_cancellation(self.client.in_flight.id_of(self.serial));
@@ -104,43 +113,38 @@ impl Drop for PendingRequest {
 }
 
 impl Client {
-    /// Sends a request. `Err`: the server has surely not seen it.
-    pub(crate) async fn send(
+    /// Sends a request. `Err`: the server has surely not seen it. Past the protocol library, which would hand it from task to task.
+    pub(crate) fn send(
         self: &Arc<Self>,
         method: &str,
-        params: Json,
+        mut params: JsonObject,
         options: RequestOptions,
     ) -> Result<PendingRequest, ConnectionError> {
-        let RequestOptions { meta, call, headers } = options;
+        let RequestOptions { meta, call, headers, token } = options;
         let (serial, mailbox) = self.in_flight.begin(call)?;
-        // The parameters travel beside the request, so that they go out as they came in.
-        let mut request = CustomRequest::new(method, None);
-        request.extensions_mut().insert(OutgoingRequest { serial, params, headers });
-        let mut sending = PeerRequestOptions::no_options();
-        // The library says itself what is offered, and takes another word for it in this way alone.
-        match meta.contains_key(caller_client::META) {
-            true => sending.meta = Some(meta),
-            false => *request.get_meta_mut() = meta,
+        let pending = PendingRequest { client: self.clone(), serial, mailbox, is_canceled: AtomicBool::new(false) };
+        let id = serial.cast_signed();
+        let token = token.unwrap_or(id);
+        let mut own = self.meta.clone();
+        own.merge(meta);
+        own.set("progressToken", Json::of(&token));
+        params.set("_meta", own.to_json());
+        let message = rpc_channel::request_message(id, method, &params, headers);
+        // Known before it is written: the reply cannot be faster.
+        self.in_flight.sent(serial, id, Some(token));
+        let (sink, in_flight) = (self.sink.clone(), self.in_flight.clone());
+        let mut sending = Box::pin(rpc_channel::send_request(sink, in_flight, RequestId::Number(id), message));
+        // Most are written at once. What has begun goes out whole, whoever is dropped meanwhile.
+        if sending.as_mut().now_or_never().is_none() {
+            self.tracker.spawn(watched("MCP request", sending));
         }
-        let sent = self.peer.send_request_with_option(ClientRequest::CustomRequest(request), sending).await;
-        match sent {
-            Ok(handle) => Ok(PendingRequest {
-                client: self.clone(),
-                serial,
-                mailbox,
-                is_canceled: AtomicBool::new(false),
-                _handle: handle,
-            }),
-            Err(error) => {
-                self.in_flight.end(serial);
-                Err(ConnectionError::Died(error.to_string()))
-            }
-        }
+        Ok(pending)
     }
 
     /// Sends a request and waits for its reply. The caller bounds the time.
     pub(crate) async fn request(self: &Arc<Self>, method: &str, params: Json) -> Reply {
-        match self.send(method, params, RequestOptions::default()).await {
+        let params = JsonObject::read(&params).unwrap_or_default();
+        match self.send(method, params, RequestOptions::default()) {
             Ok(pending) => pending.mailbox.replied().await,
             Err(broken) => Reply::NotSent(broken),
         }
@@ -230,10 +234,15 @@ impl Session {
         exclusive_tools: Arc<ExclusiveTools>,
         tracker: &TaskTracker,
     ) -> Result<Self, StartError> {
-        let ConnectionParts { messages, sink, mut connection } = transport.connect(folder).await?;
+        let ConnectionParts { messages, sink, mut connection, secrets } = transport.connect(folder).await?;
         let (limits, me) = (&config.limits, client_config(config));
         let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools));
-        let mut channel = RpcChannel::new(messages, sink, in_flight.clone(), ServerLog::new(config));
+        let mut channel = RpcChannel::new(
+            messages,
+            sink.clone(),
+            in_flight.clone(),
+            ServerLog::new(&config.name, secrets, config.call_log.clone()),
+        );
         let agreed = tokio::select! {
             biased;
             agreed = handshake::negotiate(&mut channel, opening, &*connection, &me) => agreed,
@@ -247,10 +256,11 @@ impl Session {
                 let running = rmcp::service::serve_directly(host, channel, Some(info.clone()));
                 let (cancellations, canceled) = mpsc::channel(CANCELLATIONS_MAX);
                 let peer = running.peer().clone();
-                tracker
-                    .spawn(watched("MCP cancellations", send_cancellations(peer.clone(), canceled, in_flight.clone())));
-                let client =
-                    Arc::new(Client { peer, in_flight, cancellations, info, log_told: AtomicUsize::new(usize::MAX) });
+                tracker.spawn(watched("MCP cancellations", send_cancellations(peer, canceled, in_flight.clone())));
+                let (meta, tracker) = (meta_of_each_request(&info, &me), tracker.clone());
+                let log_told = AtomicUsize::new(usize::MAX);
+                let client = Client { sink, tracker: tracker.clone(), meta, in_flight, cancellations, info, log_told };
+                let client = Arc::new(client);
                 if client.is_modern() {
                     tracker.spawn(watched("MCP subscription", listen(client.clone())));
                 } else {
@@ -298,6 +308,16 @@ impl Session {
         connection.close(grace).await;
         connection
     }
+}
+
+/// What the era without a handshake wants with each request (2026-07-28, basic, `_meta`).
+fn meta_of_each_request(info: &ServerPeerInfo, me: &ClientConfig) -> JsonObject {
+    if info.protocol_version.has_initialize() {
+        return JsonObject::default();
+    }
+    let (version, me) = (info.protocol_version.clone(), me.clone());
+    let meta = RequestMetaObject::with_client_context(version, me.client_info, me.capabilities);
+    JsonObject::read(&Json::of(&meta)).unwrap_or_default()
 }
 
 /// Tells the server of calls that nobody waits for any more, until the connection is over.

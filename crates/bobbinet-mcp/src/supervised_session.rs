@@ -473,14 +473,20 @@ impl SupervisedSession {
                 listed = listed => listed,
             };
             pace.read(Instant::now());
-            match listed {
-                Ok(listing) => {
-                    let is_cut_off = self.profile.take_in(client.info(), listing).await;
-                    let next = retry.map_or(LIST_RETRY_FIRST, |pause| (pause * 2).min(LIST_RETRY_MAX));
-                    retry = is_cut_off.then_some(next);
+            let next = retry.map_or(LIST_RETRY_FIRST, |pause| (pause * 2).min(LIST_RETRY_MAX));
+            retry = match listed {
+                Ok(listing) => self.profile.take_in(client.info(), listing).await.then_some(next),
+                Err(_) if client.in_flight.broken().is_some() => return NextStep::BeginAgain,
+                // Where each request goes by itself, one that broke off says nothing of the others, which go on.
+                Err(broken) => {
+                    tracing::warn!(
+                        agent = self.config.name,
+                        why = headline(&broken.to_string()),
+                        "its lists could not be read again"
+                    );
+                    Some(next)
                 }
-                Err(_) => return NextStep::BeginAgain,
-            }
+            };
         }
     }
 

@@ -51,6 +51,20 @@ enum Leg {
     Lost,
 }
 
+/// What our caller has said, and the server's task has not taken.
+#[derive(Debug, Default)]
+struct Untaken {
+    answers: JsonObject,
+    times: u32,
+}
+
+impl Untaken {
+    /// What was said under these names, if all of it was.
+    fn of(&self, names: &[String]) -> Option<JsonObject> {
+        names.iter().map(|name| Some((name.clone(), self.answers.get(name)?.clone()))).collect()
+    }
+}
+
 /// One task of a server's, and the run that follows it.
 pub(crate) struct TaskFollower<'a> {
     attempt: &'a CallAttempt<'a>,
@@ -60,19 +74,27 @@ pub(crate) struct TaskFollower<'a> {
     /// When the server was last heard of it.
     heard: Instant,
     garbage: u32,
+    untaken: Untaken,
     /// What was said of it last.
     words: Option<String>,
     /// Whether our caller may be asked what nobody wants to know any more.
     has_old_question: bool,
     poll: Duration,
+    /// What its progress is told under, over the connection on which it was begun.
+    token: Option<i64>,
     /// Whether its result is waited for while it works. Not from a server that will not have that.
     waits: bool,
 }
 
 impl<'a> TaskFollower<'a> {
     /// Follows the task that a run has kept, this one or an earlier.
-    pub(crate) fn new(attempt: &'a CallAttempt<'a>, checkpoint: CallCheckpoint, created: Option<&ServerTask>) -> Self {
+    pub(crate) fn new(
+        attempt: &'a CallAttempt<'a>,
+        checkpoint: CallCheckpoint,
+        created: Option<(&ServerTask, Option<i64>)>,
+    ) -> Self {
         let run = attempt.run;
+        let (created, token) = (created.map(|(task, _)| task), created.and_then(|(_, token)| token));
         let mut follower = Self {
             attempt,
             run,
@@ -80,9 +102,11 @@ impl<'a> TaskFollower<'a> {
             checkpoint,
             heard: Instant::now(),
             garbage: 0,
+            untaken: Untaken::default(),
             words: None,
             has_old_question: run.task().question.is_some(),
             poll: created.map_or(Duration::ZERO, |task| task.poll),
+            token,
             waits: true,
         };
         created.into_iter().for_each(|task| follower.say(task));
@@ -108,6 +132,7 @@ impl<'a> TaskFollower<'a> {
                 Leg::Lost => {}
             }
             self.poll = Duration::ZERO;
+            self.token = None;
             tokio::select! {
                 biased;
                 () = self.run.canceled() => return TaskEnd::Over(self.unknown("canceled", "it was canceled")),
@@ -228,7 +253,7 @@ impl<'a> TaskFollower<'a> {
 
     fn failed_without_error(&self, task: &ServerTask) -> TaskEnd {
         let words = task.words.clone().unwrap_or_else(|| "its task has failed, and it does not say why".to_owned());
-        TaskEnd::Error(RpcError { code: 0, message: words, data: None })
+        TaskEnd::Error(RpcError::own(words))
     }
 
     /// While this lives, a node that stops does not wait for the run: where the server outlives us, the next one finds its task.

@@ -20,6 +20,7 @@ use rmcp::model::RequestId;
 use crate::{
     login::LoginNeeded,
     mailbox::{ConnectionError, Reply},
+    secrets::Secrets,
 };
 
 /// A way to one MCP server. Each connection that it makes is the beginning of one session.
@@ -57,6 +58,8 @@ pub(crate) struct ConnectionParts {
     pub(crate) messages: Box<dyn MessageSource>,
     pub(crate) sink: Arc<dyn MessageSink>,
     pub(crate) connection: Box<dyn Connection>,
+    /// What the server was given that is not to be repeated.
+    pub(crate) secrets: Secrets,
 }
 
 /// The life of a connection, apart from what is said over it.
@@ -86,6 +89,12 @@ pub(crate) trait Connection: fmt::Debug + Send + Sync {
 
     /// Whether there was a server at the other end at all. One that nobody could reach says nothing of how it wants to be spoken to.
     fn was_reached(&self) -> bool {
+        true
+    }
+
+    /// Whether its end may be what the server has to say to how it was spoken to: a process may end of a version that it does not know. Of
+    /// what stands before a URL nobody learns that.
+    fn ends_of_words(&self) -> bool {
         true
     }
 

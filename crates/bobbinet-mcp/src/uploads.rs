@@ -23,9 +23,8 @@ const ARGUMENT: &str = "argument";
 /// Gives each uploaded file of a message to an argument: the one whose value is its URL, or that its metadata names, or the only text that is
 /// needed and not given. Any other file of a message is nothing to a tool, as before.
 pub(crate) fn attach(skill_request: &mut SkillRequest, message: &Message, catalog: &Catalog) -> Result<(), Fault> {
-    let files: Vec<(&Part, &str)> = files(message).collect();
     let Some(tool) = skill_request.skill.as_deref().and_then(|name| catalog.get(name)) else { return Ok(()) };
-    if files.is_empty() {
+    if files(message).next().is_none() {
         return Ok(());
     }
     let mut fields = match &skill_request.input {
@@ -37,15 +36,23 @@ pub(crate) fn attach(skill_request: &mut SkillRequest, message: &Message, catalo
     };
     // What cannot be read is told to be so by whoever checks it.
     let Some(fields) = &mut fields else { return Ok(()) };
-    for (part, url) in files {
+    attach_to(tool, fields, message)?;
+    skill_request.input = SkillInput::Data(fields.to_json());
+    Ok(())
+}
+
+/// The same for arguments of which some are known. Returns whether there was anything for them.
+pub(crate) fn attach_to(tool: &Tool, fields: &mut JsonObject, message: &Message) -> Result<bool, Fault> {
+    let mut has_files = false;
+    for (part, url) in files(message) {
+        has_files = true;
         if fields.to_json().as_str().contains(url) {
             continue;
         }
         let argument = argument_for(tool, fields, part).ok_or_else(|| unplaced(tool, url))?;
         fields.set(&argument, Json::of(url));
     }
-    skill_request.input = SkillInput::Data(fields.to_json());
-    Ok(())
+    Ok(has_files)
 }
 
 fn argument_for(tool: &Tool, fields: &JsonObject, part: &Part) -> Option<String> {

@@ -15,8 +15,9 @@ use bobbinet_core::{Caller, Principal, Tenant};
 use bobbinet_engine::{Env, SystemEnv};
 
 use crate::{
-    cli::{DataDir, Key},
+    cli::Key,
     config::DATA,
+    data_folder,
     failure::{Code, Failure},
     node::Running,
     output::Output,
@@ -113,12 +114,12 @@ fn no_principal(name: &str, known: &KnownPrincipals, data: &Path) -> Failure {
 /// `bobbinet key`
 pub(crate) fn key(output: Output, command: Key) -> Result<(), Failure> {
     match command {
-        Key::List(DataDir { data_dir }) => list(output, &data_dir),
+        Key::List(place) => list(output, &data_folder::of(place)),
         Key::Create(command) => api_keys::create(output, command),
         Key::Revoke(command) => api_keys::revoke(output, command),
-        Key::Rotate(DataDir { data_dir }) => rotate(output, &data_dir),
+        Key::Rotate(place) => rotate(output, &data_folder::that_is_there(place)?),
         // It is JSON whatever the format: whoever reads a JWK set is a program.
-        Key::Jwks(DataDir { data_dir }) => output.json(&open(&data_dir)?.jwks()),
+        Key::Jwks(place) => output.json(&open(&data_folder::of(place))?.jwks()),
     }
 }
 

@@ -11,6 +11,7 @@ mod alike_names;
 mod cli;
 mod client;
 mod config;
+mod data_folder;
 mod demo;
 mod demo_servers;
 mod failure;

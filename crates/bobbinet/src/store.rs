@@ -1,11 +1,15 @@
 //! `bobbinet store`: looking at a node's data while the node is not running.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+};
 
 use bobbinet_store::{OpenError, STORE_FOLDER, TornTail};
 
 use crate::{
-    cli::{DataDir, Store},
+    cli::Store,
+    data_folder,
     failure::{Code, Failure},
     node::{of_store, store_options},
     output::{Documents, Output},
@@ -15,14 +19,14 @@ use crate::{
 /// `bobbinet store check` and `bobbinet store export`
 pub(crate) fn run(output: Output, command: Store) -> Result<(), Failure> {
     match command {
-        Store::Check(place) => check(output, &place),
-        Store::Export(what) => export(&what.place, what.salvage),
+        Store::Check(place) => check(output, &data_folder::of(place)),
+        Store::Export(what) => export(&data_folder::of(what.place), what.salvage),
     }
 }
 
-fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
-    let folder = place.data_dir.join(STORE_FOLDER);
-    let report = bobbinet_store::check(store_options(&place.data_dir)).map_err(|error| unopened(&error, &folder))?;
+fn check(output: Output, data: &Path) -> Result<(), Failure> {
+    let folder = data.join(STORE_FOLDER);
+    let report = bobbinet_store::check(store_options(data)).map_err(|error| unopened(&error, &folder))?;
     if output.is_json() {
         output.json(&serde_json::json!({
             "folder": folder, "ok": report.faults.is_empty(), "streams": report.streams, "records": report.records,
@@ -56,10 +60,10 @@ fn check(output: Output, place: &DataDir) -> Result<(), Failure> {
     }
 }
 
-fn export(place: &DataDir, is_salvage: bool) -> Result<(), Failure> {
-    let folder = place.data_dir.join(STORE_FOLDER);
+fn export(data: &Path, is_salvage: bool) -> Result<(), Failure> {
+    let folder = data.join(STORE_FOLDER);
     let mut out = Documents::new(BufWriter::new(io::stdout().lock()));
-    let options = store_options(&place.data_dir);
+    let options = store_options(data);
     let written = match is_salvage {
         true => bobbinet_store::salvage(options, &mut out),
         false => bobbinet_store::export(options, &mut out),
@@ -88,7 +92,7 @@ fn export(place: &DataDir, is_salvage: bool) -> Result<(), Failure> {
     }
 }
 
-fn unopened(error: &OpenError, folder: &std::path::Path) -> Failure {
+fn unopened(error: &OpenError, folder: &Path) -> Failure {
     let is_none = matches!(error, OpenError::Io { .. }) && !folder.exists();
     if !is_none {
         return of_store(error);

@@ -14,6 +14,7 @@ mod fleet;
 mod floor;
 mod grpc;
 mod http;
+mod in_process;
 mod load;
 mod machine;
 mod mcp;
@@ -32,9 +33,10 @@ mod wrapping;
 mod yardsticks;
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -46,6 +48,7 @@ use tokio::{
 
 use crate::{
     entrants::{Prepared, Which},
+    load::Shape,
     process::Cores,
     report::Report,
     server::Place,
@@ -75,6 +78,21 @@ enum Command {
     Load(alone::Alone),
     /// Serves the tool `echo` over MCP on standard input and output.
     McpEcho,
+    /// Calls it by turns directly and through the engine in this process: to look at the wrap with a profiler meanwhile.
+    Wrap {
+        /// How many calls at a time.
+        #[arg(long, default_value_t = 1)]
+        calls: usize,
+        /// For how long each turn.
+        #[arg(long, default_value_t = 4.0)]
+        seconds: f64,
+        /// How many turns.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Through the engine only.
+        #[arg(long)]
+        alone: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,6 +153,10 @@ enum Output {
 }
 
 fn main() -> Result<ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|argument| argument == in_process::SHIM) {
+        return Ok(bobbinet_mcp::exec_mcp(arguments.into_iter().skip(1)));
+    }
     let cli = Cli::parse();
     match cli.command {
         // As axum's own examples do, and as Bobbinet does: as many threads as there are cores to run on.
@@ -154,6 +176,20 @@ fn main() -> Result<ExitCode> {
         }
         Some(Command::McpEcho) => {
             single_threaded()?.block_on(mcp::serve())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Wrap { calls, seconds, rounds, alone }) => {
+            let shape = Shape {
+                connections: calls,
+                warm_up: Duration::from_millis(500),
+                window: Duration::from_secs_f64(seconds),
+            };
+            let cores = Cores::choose()?;
+            Cores::pin(cores.load)?;
+            let place = Place { cores, folder: std::env::temp_dir() };
+            Runtime::new()
+                .context("starting the runtime")?
+                .block_on(in_process::turns(&place, shape, rounds, alone))?;
             Ok(ExitCode::SUCCESS)
         }
         None => cli.run.go(),

@@ -153,12 +153,13 @@ impl Report {
     }
 
     fn tool_calls(&self, out: &mut String) {
-        let Findings { wrapped, wrapped_in_memory, direct, wrapped_commits, .. } = &self.findings;
-        let mut rows = vec![words(["calls at a time", "", "a second", "p50 ms", "p99 ms", "server µs"])];
+        let Findings { wrapped, wrapped_in_memory, in_process, direct, wrapped_commits, .. } = &self.findings;
+        let mut rows = vec![words(["calls at a time", "", "a second", "p50 ms", "p99 ms", "server µs", "caller µs"])];
         let who = [
             ("direct rmcp", direct),
-            ("through bobbinet, data in memory", wrapped_in_memory),
-            ("through bobbinet", wrapped),
+            ("the wrap in the caller's process, log in memory", in_process),
+            ("through bobbinet over HTTP, data in memory", wrapped_in_memory),
+            ("through bobbinet over HTTP", wrapped),
         ];
         for (who, samples) in who {
             for (calls, samples) in samples {
@@ -172,6 +173,7 @@ impl Report {
                     of(&|sample| sample.latency.map(|quantiles| quantiles.p50), 3),
                     of(&|sample| sample.latency.map(|quantiles| quantiles.p99), 3),
                     of(&|sample| Some(sample.server_micros), 0),
+                    of(&|sample| Some(sample.load_share * 1e6 / sample.per_second), 0),
                 ]);
             }
         }

@@ -14,6 +14,7 @@ use crate::{
     fleet::{self, Fleet},
     floor::{Synced, measure_sync},
     grpc,
+    in_process::InProcess,
     load::{self, Shape, Work},
     mcp::Direct,
     measure::{Binding, Measure},
@@ -88,6 +89,8 @@ pub(crate) struct Findings {
     pub(crate) wrapped: BTreeMap<usize, Vec<Sample>>,
     /// The same call made directly.
     pub(crate) direct: BTreeMap<usize, Vec<Sample>>,
+    /// The same through the engine in the caller's process, with the log in memory.
+    pub(crate) in_process: BTreeMap<usize, Vec<Sample>>,
     pub(crate) wrapped_commits: Option<Commits>,
     /// From the start of `bobbinet agent` until it and its MCP server are ready, in milliseconds.
     pub(crate) wrapped_start_millis: Vec<f64>,
@@ -275,6 +278,12 @@ impl Suite {
             direct.stop().await?;
             self.tell(round, "direct", &format!("tool call, {calls}"), &sample);
             self.findings.direct.entry(calls).or_default().push(sample);
+
+            let wrap = InProcess::start(&self.place).await?;
+            let sample = wrap.measure(shape).await?;
+            wrap.stop().await;
+            self.tell(round, "in process", &format!("tool call, {calls}"), &sample);
+            self.findings.in_process.entry(calls).or_default().push(sample);
 
             let server = Server::start(&recipe, &self.place).await?;
             tokio::time::sleep(REST).await;

@@ -99,16 +99,17 @@ fn tool_calls(findings: &Findings, verdicts: &mut Vec<Verdict>) {
         let of_each = samples.into_iter().flatten().filter_map(|sample| Some(sample.latency?.p50));
         Spread::of(of_each).map(|spread| spread.median)
     };
-    let in_memory = p50(findings.wrapped_in_memory.get(&1)).zip(p50(findings.direct.get(&1)));
-    verdicts.push(Verdict::at_most(
-        "a wrapped tool call beyond a direct one, data in memory, p50",
-        0.150,
-        "ms",
-        in_memory.map(|(wrapped, direct)| wrapped - direct),
-    ));
-    let both = p50(findings.wrapped.get(&1)).zip(p50(findings.direct.get(&1)));
-    let difference = both.map(|(wrapped, direct)| format!("{:.3} ms", wrapped - direct));
-    verdicts.push(Verdict::reported("a wrapped tool call beyond a direct one, p50", "reported", difference));
+    let direct = p50(findings.direct.get(&1));
+    let beyond = |samples: Option<&Vec<Sample>>| p50(samples).zip(direct).map(|(wrapped, direct)| wrapped - direct);
+    let in_process = beyond(findings.in_process.get(&1));
+    verdicts.push(Verdict::at_most("what the wrap costs a tool call, log in memory, p50", 0.150, "ms", in_process));
+    for (samples, what) in [
+        (&findings.wrapped_in_memory, "a wrapped tool call over HTTP beyond a direct one, data in memory, p50"),
+        (&findings.wrapped, "the same, data on the disk"),
+    ] {
+        let difference = beyond(samples.get(&1)).map(|difference| format!("{difference:.3} ms"));
+        verdicts.push(Verdict::reported(what, "reported", difference));
+    }
 }
 
 fn starts_and_memory(findings: &Findings, verdicts: &mut Vec<Verdict>) {

@@ -129,10 +129,11 @@ impl ExclusiveTools {
         self.change(queue);
     }
 
-    /// How many calls run or wait.
+    /// How many calls run or wait. Those that were given up are nobody's, whatever they may still ask.
     pub(crate) fn count(&self) -> usize {
         let queue = self.queue();
-        queue.running.len() + queue.waiting.len()
+        let running = queue.running.values().filter(|running| running.abandoned_until.is_none());
+        running.count() + queue.waiting.len()
     }
 
     /// Whether no call runs, and none waits.
@@ -372,5 +373,16 @@ pub(super) mod tests {
         );
         drop((another, second));
         patient.await;
+    }
+
+    #[test]
+    fn a_call_that_was_given_up_makes_nobody_busy() {
+        let exclusive_tools = exclusive_tools();
+        let [given_up, running] =
+            ["ann", "bob"].map(|owner| acquire(&exclusive_tools, owner, ConcurrencyClass::Silent).unwrap());
+        assert_eq!(exclusive_tools.count(), 2);
+        exclusive_tools.abandon(given_up.ticket, Instant::now() + Duration::from_secs(60));
+        assert_eq!(exclusive_tools.count(), 1);
+        drop((given_up, running));
     }
 }

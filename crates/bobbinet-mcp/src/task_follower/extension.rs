@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bobbinet_core::Json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{GET_WAIT, Leg, TaskEnd, TaskFollower};
+use super::{GET_WAIT, Leg, RECONNECT_PAUSE, TaskEnd, TaskFollower, Untaken};
 use crate::{
     call_attempt::CallRoute,
     call_listener::{time_is_up, unreadable},
@@ -16,6 +17,9 @@ use crate::{
 
 /// How often, at the most, it is looked after a task that waits for our caller, which may take days.
 const ASKING_POLL: Duration = Duration::from_secs(15);
+
+/// How often an answer is given to a server that does not take it.
+const UPDATES_MAX: u32 = 3;
 
 impl TaskFollower<'_> {
     /// 2026-07-28: everything is said of the task by the server's answer to how it stands.
@@ -62,12 +66,29 @@ impl TaskFollower<'_> {
         if names.is_empty() {
             return None;
         }
+        let answers = match self.untaken.of(&names) {
+            Some(answers) => answers,
+            None => match self.ask(route, fresh, &names).await {
+                Ok(answers) => answers?,
+                Err(leg) => return Some(leg),
+            },
+        };
+        self.give(route, names, answers).await
+    }
+
+    /// Asks our caller. `None`: nobody wants to know any more.
+    async fn ask(
+        &mut self,
+        route: &CallRoute,
+        fresh: Vec<(&str, &Json)>,
+        names: &[String],
+    ) -> Result<Option<JsonObject>, Leg> {
         let target = self.attempt.target;
         let questions = match Questions::read(fresh.into_iter(), self.run, &route.session.config) {
             Ok(questions) => questions,
             Err(what) => {
                 let _ = self.cancel(route, "unsupported-question", "it asks for what it was not offered").await;
-                return Some(Leg::End(TaskEnd::Over(not_offered(target, &what))));
+                return Err(Leg::End(TaskEnd::Over(not_offered(target, &what))));
             }
         };
         let (run, answered) = (self.run, self.checkpoint.answered);
@@ -78,34 +99,51 @@ impl TaskFollower<'_> {
             tokio::select! {
                 biased;
                 answer = &mut asking => Some(answer),
-                () = self.until_moved_on(route, &names) => None,
+                () = self.until_moved_on(route, names) => None,
             }
         };
         self.heard = Instant::now();
-        let answers = match answer {
+        match answer {
             // What was asked nobody wants to know any more.
             None => {
                 let _ = self.run.withdraw_question().await;
-                return None;
+                Ok(None)
             }
-            Some(Ok(answers)) => answers,
+            Some(Ok(answers)) => {
+                self.has_old_question = false;
+                Ok(Some(answers))
+            }
             Some(Err(_)) if self.is_canceled().await => {
-                return Some(Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)));
+                Err(Leg::End(TaskEnd::Over(self.cancel(route, "canceled", "it was canceled").await)))
             }
             // Its task waits at the server, and whoever answers goes on with it.
-            Some(Err(outcome)) => return Some(Leg::End(TaskEnd::Over(outcome))),
-        };
-        self.has_old_question = false;
+            Some(Err(outcome)) => Err(Leg::End(TaskEnd::Over(outcome))),
+        }
+    }
+
+    /// Gives the server what our caller has said. What it does not take it is given again, and nobody is asked again for that.
+    async fn give(&mut self, route: &CallRoute, names: Vec<String>, answers: JsonObject) -> Option<Leg> {
         let mut params = self.params();
         params.set("inputResponses", answers.to_json());
-        match timeout(GET_WAIT, route.client.request("tasks/update", params.to_json())).await {
-            Ok(Reply::Result(_)) => {}
+        self.untaken.answers = answers;
+        let why = match timeout(GET_WAIT, route.client.request("tasks/update", params.to_json())).await {
+            Ok(Reply::Result(_)) => {
+                self.untaken = Untaken::default();
+                self.checkpoint.told(self.run, names.into_iter()).await;
+                return None;
+            }
             Ok(Reply::NotSent(_) | Reply::Broken(_)) => return Some(Leg::Lost),
-            // What it has not understood, it will ask again; how it stands is what counts.
-            Ok(Reply::Error(_) | Reply::Unreadable(_)) | Err(_) => self.garbage += 1,
+            Ok(Reply::Error(error)) => format!("{} ({})", error.message, error.code),
+            Ok(Reply::Unreadable(why)) => why,
+            Err(_) => format!("it did not answer within {GET_WAIT:?}"),
+        };
+        self.untaken.times += 1;
+        if self.untaken.times < UPDATES_MAX {
+            self.poll = self.poll.max(RECONNECT_PAUSE);
+            return None;
         }
-        self.checkpoint.told(self.run, names.into_iter()).await;
-        None
+        let why = format!("it did not take the answer to its question: {why}");
+        Some(Leg::End(TaskEnd::Over(self.unknown("not-taken", &why))))
     }
 
     /// Returns when the server waits for none of this any more.

@@ -27,13 +27,15 @@ impl TaskFollower<'_> {
         let mut looked = Instant::now();
         let mut look_at = looked + self.poll;
         let mut give_up_at = None;
+        let mut ask_at = looked;
         loop {
-            if result.is_none() && self.waits {
+            if result.is_none() && self.waits && ask_at <= Instant::now() {
                 let options = RequestOptions {
                     call: Some(self.attempt.tool_call(route, Some(&self.id))),
+                    token: self.token,
                     ..RequestOptions::default()
                 };
-                match route.client.send("tasks/result", self.params().to_json(), options).await {
+                match route.client.send("tasks/result", self.params(), options) {
                     Ok(pending) => result = Some(pending),
                     Err(_) => return Leg::Lost,
                 }
@@ -60,7 +62,11 @@ impl TaskFollower<'_> {
                         if let Some(leg) = self.look_after(route, error).await {
                             return leg;
                         }
-                        true
+                        // One that refuses it while its task asks may do so for as long as that takes.
+                        looked = Instant::now();
+                        look_at = looked + self.poll.max(LOOK_PAUSE);
+                        ask_at = look_at;
+                        false
                     }
                     Taken::Leg(leg) => return leg,
                 },

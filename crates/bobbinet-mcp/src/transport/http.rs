@@ -8,6 +8,7 @@
 //! Only what surely did not reach the server is sent again from here: a connection that could not be made, a session that the server
 //! does not know any more. Everything else is the call's to decide.
 
+mod answering;
 mod answers;
 mod exchange;
 mod link;
@@ -33,6 +34,7 @@ use crate::{
     authorization::Authorization,
     config::{McpConfig, McpLimits, ServerUrl},
     login::{LoginNeeded, LoginWatch},
+    secrets::{self, Secrets},
     transport::{Connection, ConnectionParts, MessageSink, MessageSource, OutgoingMessage, Received, Transport},
 };
 
@@ -98,12 +100,14 @@ impl Transport for HttpTransport {
         let credentials =
             LinkCredentials { authorization: self.authorization.clone(), login_point: self.login_point.clone() };
         let server = self.server.clone();
+        let secrets = Secrets::of(secrets::of_headers(server.headers.values()));
         let link = Link::new(server, http, credentials, self.limits.clone(), heard, self.tracker.clone())?;
         let link = Arc::new(link);
         Ok(ConnectionParts {
-            messages: Box::new(HttpSource { messages }),
+            messages: Box::new(HttpSource { messages, link: link.clone() }),
             sink: Arc::new(HttpSink { link: link.clone() }),
             connection: Box::new(HttpConnection { link }),
+            secrets,
         })
     }
 }
@@ -112,12 +116,18 @@ impl Transport for HttpTransport {
 #[derive(Debug)]
 struct HttpSource {
     messages: mpsc::Receiver<Received>,
+    link: Arc<Link>,
 }
 
 #[async_trait]
 impl MessageSource for HttpSource {
     async fn next(&mut self) -> Received {
-        self.messages.recv().await.unwrap_or_else(|| Received::End("its connection was closed".to_owned()))
+        match self.messages.recv().await {
+            // At the last moment: whatever comes to a session that is over is not seen either.
+            Some(Received::Lost { broken, .. }) => Received::Lost { ids: self.link.lost(), broken },
+            Some(received) => received,
+            None => Received::End("its connection was closed".to_owned()),
+        }
     }
 }
 
@@ -148,7 +158,7 @@ impl MessageSink for HttpSink {
                 link.tracker.clone().spawn(watched("MCP request", exchange::run(link, id, end, outgoing)));
             }
             (Some(_), None) => {
-                link.tracker.spawn(watched("MCP answer", exchange::answer(link.clone(), outgoing)));
+                link.tracker.spawn(watched("MCP answer", answering::answer(link.clone(), outgoing)));
             }
             // What comes after it must find the server told.
             (None, Some("notifications/initialized")) => {
@@ -191,6 +201,10 @@ impl Connection for HttpConnection {
         self.link.was_reached()
     }
 
+    fn ends_of_words(&self) -> bool {
+        false
+    }
+
     async fn close(&mut self, grace: Duration) {
         let link = &self.link;
         link.stop();
@@ -205,5 +219,37 @@ impl Connection for HttpConnection {
 impl Drop for HttpConnection {
     fn drop(&mut self) {
         self.link.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bobbinet_outbound::OutboundLimits;
+    use rmcp::model::RequestId;
+
+    use super::*;
+    use crate::mailbox::ConnectionError;
+
+    #[tokio::test]
+    async fn whatever_comes_to_a_session_that_is_over_is_surely_not_seen() {
+        let guard = Guard::new([], OutboundLimits::default()).unwrap().without_redirects().unwrap().trusting_loopback();
+        let server = ServerUrl::new("http://127.0.0.1:1/mcp".parse().unwrap());
+        let config = McpConfig::new("a", "", &[]);
+        let transport = HttpTransport::new(&config, server, guard, TaskTracker::new());
+        let ConnectionParts { mut messages, sink, connection } = transport.connect(Path::new("a")).await.unwrap();
+        let send = async |id: i64| {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"x"}}}}"#);
+            sink.send(text.into_bytes().into()).await.unwrap();
+        };
+        send(1).await;
+        // It was tried, and the session is over; nobody has heard of that yet.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        send(2).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let Received::Lost { ids, broken: ConnectionError::Died(_) } = messages.next().await else {
+            panic!("not lost")
+        };
+        assert_eq!(ids, [1, 2].map(RequestId::Number));
+        drop(connection);
     }
 }

@@ -13,7 +13,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex,
 use tokio_util::task::TaskTracker;
 
 use super::stdio::over_pipe;
-use crate::transport::{Connection, ConnectionParts, Transport};
+use crate::{
+    secrets::Secrets,
+    transport::{Connection, ConnectionParts, Transport},
+};
 
 /// What a server says of itself in the handshake.
 const SERVER: &str = r#"{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"1"},
@@ -49,7 +52,7 @@ impl Transport for MemoryTransport {
         let (input, output) = split(ours);
         let (messages, sink) = over_pipe(input, output, 1 << 20);
         self.servers.spawn(serve(theirs, format!("{name} {number}")));
-        Ok(ConnectionParts { messages, sink, connection: Box::new(Pipe) })
+        Ok(ConnectionParts { messages, sink, connection: Box::new(Pipe), secrets: Secrets::default() })
     }
 }
 

@@ -70,9 +70,11 @@ impl Transport for StdioTransport {
         let Self { agent, server, launcher, tracker, .. } = self;
         let (process, stdin, stdout) = ServerProcess::start(agent, server, launcher, folder, tracker)?;
         let messages = LineSource { lines: Lines::new(stdout, self.line_bytes_max), tail: process.tail().clone() };
+        let secrets = process.secrets().clone();
         Ok(ConnectionParts {
             messages: Box::new(messages),
             sink: Arc::new(LineSink::new(stdin)),
+            secrets,
             connection: Box::new(process),
         })
     }

@@ -164,10 +164,16 @@ async fn answer(State(shared): State<Shared>, uri: Uri, verb: Method, headers: H
 
 /// The authorization server that lets people in.
 async fn at_people(shared: &Shared, path: &str, query: &str, form: &str) -> Response {
+    let answered = answer_people(shared, path, query, form);
     if path == "/people/token" {
-        // Whoever comes meanwhile comes meanwhile.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Whoever comes meanwhile comes meanwhile, and whoever goes does not hear of it.
+        let pause = if shared.lock().unwrap().people.is_slow { 800 } else { 100 };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
+    answered
+}
+
+fn answer_people(shared: &Shared, path: &str, query: &str, form: &str) -> Response {
     let mut known = shared.lock().unwrap();
     let issuer = format!("{}/people", known.url);
     let (response, granted) = match path {

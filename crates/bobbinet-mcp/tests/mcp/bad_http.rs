@@ -1,10 +1,15 @@
 //! Answers that break HTTP itself, and servers that go on for ever: each call ends, with a reason, in its time, and others do not notice.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use bobbinet_core::State;
 
 use crate::{
+    faults::resident_kib,
     front::{Bytes, Front},
     lab::{IDLE_MS, Lab, PATIENCE, limits, say, view},
     web::Web,
@@ -84,4 +89,71 @@ async fn a_session_whose_name_cannot_be_sent_is_none() {
     let why = lab.agents["long-session"].wait_ready(PATIENCE).await.unwrap_err();
     assert!(why.contains("names the session in more than 8192 bytes"), "{why}");
     lab.close().await;
+}
+
+/// What goes on for ever, by how it begins: with pieces of the size that a network brings.
+fn endless(what: &str) -> Bytes {
+    let piece = |begins: &str, filled_with: &str| {
+        let text = format!("{begins}{}", filled_with.repeat((64 << 10) / filled_with.len()));
+        text.leak() as &'static str
+    };
+    let stream = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let open = format!("{HEAD}\r\n").leak() as &'static str;
+    match what {
+        "a body" => Bytes::Repeat(open, piece("", " ")),
+        "an event" => Bytes::Repeat(stream, piece("data: x", "x")),
+        "an event of many lines" => Bytes::Repeat(stream, piece("", "data: x\n")),
+        "names of events" => Bytes::Repeat(stream, piece("", "event: x\nid: y\n")),
+        "events" => Bytes::Repeat(
+            stream,
+            piece("", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n"),
+        ),
+        "questions" => Bytes::Repeat(
+            stream,
+            piece("", "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"elicitation/create\",\"params\":{}}\n\n"),
+        ),
+        "headers" => Bytes::Repeat(HEAD, piece("", "x-more: and more\r\n")),
+        other => panic!("{other}"),
+    }
+}
+
+/// Not a test of its own: what `memory_stays_bounded_over_http` runs, once for each server, in a process whose memory is only ours.
+#[tokio::test]
+async fn helper_that_measures_memory_over_http() {
+    let Ok(what) = std::env::var("BOBBINET_TEST_MEMORY_OVER_HTTP") else { return };
+    let web = Web::open().await;
+    let front = Front::open(&web, endless(&what)).await;
+    let lab = Lab::with(&["broken"], limits(), |config| front.reach(&web, config)).await.ready().await;
+    let before = resident_kib();
+    let most = Cell::new(before);
+    let watch = async {
+        loop {
+            most.set(most.get().max(resident_kib()));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = lab.send("broken", say("do")) => {}
+        () = watch => {}
+    }
+    println!("growth {} KiB", most.get() - before);
+    lab.close().await;
+}
+
+#[test]
+fn memory_stays_bounded_over_http() {
+    const GROWTH_MAX_KIB: u64 = 32 << 10;
+    for what in ["a body", "an event", "an event of many lines", "names of events", "events", "questions", "headers"] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "bad_http::helper_that_measures_memory_over_http", "--nocapture", "--test-threads=1"])
+            .env("BOBBINET_TEST_MEMORY_OVER_HTTP", what)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&run.stdout);
+        let growth = text.split("growth ").nth(1).and_then(|rest| rest.split(' ').next());
+        let growth: u64 = growth.unwrap_or_else(|| panic!("{what}: {text}")).parse().unwrap();
+        println!("{what}: {growth} KiB");
+        assert!(growth <= GROWTH_MAX_KIB, "{what}: {growth} KiB");
+    }
 }

@@ -1,7 +1,7 @@
 //! From messages to calls, over several turns.
 
 use crate::lab::{EXTENSION, Lab, say, view};
-use bobbinet_core::{Json, Message};
+use bobbinet_core::{Json, Message, Part};
 
 /// What is said in turn, and how the task stands at the end: the beginning of its view.
 async fn check(lab: &Lab, mode: &str, turns: &[&str], expected: &str) {
@@ -95,5 +95,21 @@ async fn the_extension_and_the_address_name_a_skill() {
     };
     let handle = lab.engine.submit(&crate::lab::caller(), &crate::lab::name_of("good"), new).unwrap();
     assert_eq!(view(&crate::lab::settled(&handle).await), "completed: just words");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_file_is_an_answer_too() {
+    let lab = Lab::new(&["good"]).await.ready().await;
+    let url = "http://127.0.0.1:7420/agents/good/blobs/01939f3c-7d2e-7000-8000-000000000001";
+    let file = || Message { parts: vec![Part::url(url)], ..say("x") };
+    let beside_words = || Message { parts: vec![Part::text("here it is"), Part::url(url)], ..say("x") };
+    for answer in [file(), beside_words()] {
+        let asked = lab.send("good", say("echo")).await;
+        assert!(asked.state.is_interrupted(), "{}", view(&asked));
+        // It is what was asked for, and nothing that this node has: so it is not asked for again.
+        let task = lab.reply("good", &asked.id, answer).await;
+        assert_eq!(view(&task), "rejected: foreign-url");
+    }
     lab.close().await;
 }

@@ -114,6 +114,18 @@ async fn every_line_with_the_id_of_a_call_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn an_error_401_of_a_server_is_its_no_and_asks_nobody_to_log_in() {
+    let careful = |config: &mut bobbinet_mcp::McpConfig| {
+        config.effects.insert("do".to_owned(), Effect::AtMostOnce);
+    };
+    let lab = Lab::with(&["unauthorized"], limits(), careful).await.ready().await;
+    assert_eq!(view(&lab.send("unauthorized", say("do")).await), "failed: Unauthorized (MCP error 401)");
+    let calls = fs::read_to_string(lab.notes("unauthorized").join("called")).unwrap();
+    assert_eq!(calls.lines().count(), 1, "{calls}");
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn what_a_read_has_answered_unreadably_is_not_said_to_have_acted() {
     let lab = Lab::new(&["truncated"]).await.ready().await;
     let task = lab.send("truncated", say("do")).await;
@@ -505,7 +517,7 @@ async fn helper_that_measures_memory() {
     lab.close().await;
 }
 
-fn resident_kib() -> u64 {
+pub(crate) fn resident_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()

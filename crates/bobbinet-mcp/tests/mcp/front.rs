@@ -1,6 +1,9 @@
 //! What stands before a server and answers calls in bytes that no HTTP library would write. Everything else comes to the server.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bobbinet_mcp::{McpConfig, ServerAddress};
 use reqwest::Url;
@@ -16,7 +19,7 @@ use crate::web::Web;
 const REQUEST_MAX: usize = 64 << 10;
 
 /// How calls are answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bytes {
     /// With these, and then the connection ends.
     Once(&'static str),
@@ -24,46 +27,71 @@ pub(crate) enum Bytes {
     Hang(&'static str),
     /// With the first, and then the second over and over.
     Repeat(&'static str, &'static str),
+    /// By the server, as all else.
+    Through,
 }
 
 /// For as long as this lives.
 pub(crate) struct Front {
     url: Url,
-    _serving: JoinSet<()>,
+    behind: String,
+    bytes: Bytes,
+    listening: JoinSet<()>,
+    /// What has come in.
+    connections: Connections,
 }
+
+/// Some of them outlive the listener.
+type Connections = Arc<Mutex<JoinSet<()>>>;
 
 impl Front {
     pub(crate) async fn open(web: &Web, bytes: Bytes) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let behind = web.url.strip_prefix("http://").unwrap().to_owned();
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            let mut connections = JoinSet::new();
+        let mut front = Self { url, behind, bytes, listening: JoinSet::new(), connections: Connections::default() };
+        front.listen(listener);
+        front
+    }
+
+    fn listen(&mut self, listener: TcpListener) {
+        let (behind, bytes, connections) = (self.behind.clone(), self.bytes, self.connections.clone());
+        self.listening.spawn(async move {
             loop {
                 let (connection, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(connection, behind.clone(), bytes));
+                connections.lock().unwrap().spawn(serve(connection, behind.clone(), bytes));
             }
         });
-        Self { url, _serving: serving }
+    }
+
+    /// From now on nobody gets in. Who is in stays.
+    pub(crate) async fn shut(&mut self) {
+        self.listening.shutdown().await;
+    }
+
+    pub(crate) async fn open_again(&mut self) {
+        let address = format!("127.0.0.1:{}", self.url.port().unwrap());
+        self.listen(TcpListener::bind(address).await.unwrap());
     }
 
     /// Has an agent reach its server through this.
     pub(crate) fn reach(&self, web: &Web, config: &mut McpConfig) {
         web.reach(config);
         if let ServerAddress::Url(server) = &mut config.server {
-            server.url = self.url.join("plain").unwrap();
+            let mode = if self.bytes == Bytes::Through { config.name.as_str() } else { "plain" };
+            server.url = self.url.join(mode).unwrap();
         }
     }
 }
 
 async fn serve(mut connection: TcpStream, behind: String, bytes: Bytes) {
     let Some(request) = request(&mut connection).await else { return };
-    if request.contains("tools/call") {
+    if bytes != Bytes::Through && request.contains("tools/call") {
         let (first, more) = match bytes {
             Bytes::Once(text) => (text, None),
             Bytes::Hang(text) => (text, Some("")),
             Bytes::Repeat(first, text) => (first, Some(text)),
+            Bytes::Through => ("", None),
         };
         let mut is_heard = connection.write_all(first.as_bytes()).await.is_ok();
         while let Some(text) = more.filter(|_| is_heard) {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     authority::{Authority, TOKEN},
-    lab::{Lab, limits, say, settled, view},
+    lab::{Lab, limits, say, settled, until, view},
     people::REFRESH,
 };
 
@@ -244,5 +244,22 @@ async fn agents_of_one_server_share_its_login() {
     for agent in ["club", "other"] {
         assert_eq!(view(&lab.send(agent, say("act")).await), "completed: 2", "{agent}");
     }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_on_its_way_is_kept_though_nobody_waits_for_it_any_more() {
+    let club = Club::open().await;
+    let lab = club.lab().await;
+    log_in(&club, &lab).await;
+    club.authority.revoke();
+    let refreshed = || club.authority.forms().iter().filter(|form| form.contains("refresh_token=")).count();
+    club.authority.people(|people| people.is_slow = true);
+    // The node stops while the authorization server has given out another token, and has not said so yet.
+    let _left_behind = lab.submit("club", say("act"));
+    until("a token is asked for", || refreshed() == 1).await;
+    let lab = lab.restart(|config| reach(&club.authority, &club.desk, config)).await;
+    assert_eq!(view(&lab.send("club", say("act")).await), "completed: 2", "{:?}", club.authority.forms());
+    assert_eq!(refreshed(), 1, "{:?}", club.authority.forms());
     lab.close().await;
 }

@@ -23,6 +23,8 @@ pub(crate) struct People {
     issued: usize,
     /// What it says of itself when it sends a browser back, if not its name.
     pub(crate) says_issuer: Option<String>,
+    /// Whether it takes its time to say what token it has given out.
+    pub(crate) is_slow: bool,
     /// Whether it has no way to get on without a browser.
     pub(crate) is_forgetful: bool,
 }

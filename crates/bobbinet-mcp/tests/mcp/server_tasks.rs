@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use bobbinet_core::{Effect, State};
@@ -271,5 +272,56 @@ async fn a_question_between_two_rounds_is_parked_over_a_restart_and_the_call_goe
     outside.forget("hang");
     let done = lab.reply("modern", &asked.id, say("retry")).await;
     assert!(view(&done).contains("Ben"), "{}", view(&done));
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_a_task_does_not_take_is_given_again_and_nobody_is_asked_again() {
+    let outside = Outside::start();
+    let lab = outside.lab(&["modern"]).await;
+    let task = lab.send("modern", say("query")).await;
+    assert_eq!(view(&task), QUESTION);
+    outside.note("busy");
+    let updates = || outside.lines("updates").len();
+    let (done, ()) = tokio::join!(lab.reply("modern", &task.id, say("Ann")), async {
+        until("it has refused the answer", || updates() == 1).await;
+        outside.forget("busy");
+    });
+    assert_eq!(view(&done), r#"completed: {"action": "accept", "content": {"name": "Ann"}}"#);
+    assert_eq!(updates(), 2);
+    // One that never takes it is not waited for until the run's time is up.
+    let task = lab.send("modern", say("query")).await;
+    outside.note("busy");
+    let told = lab.reply("modern", &task.id, say("Ben")).await;
+    assert_eq!(view(&told), "input-required: not-taken", "{:?}", outside.lines("updates"));
+    assert_eq!(updates(), 5);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_gives_no_result_before_the_end_is_asked_for_it_no_more_often_than_it_says() {
+    let outside = Outside::start();
+    outside.note("no-result");
+    let lab = outside.lab(&["core"]).await;
+    let asking = lab.submit("core", say("query"));
+    let count = || outside.lines("methods").iter().filter(|it| it.starts_with("tasks/")).count();
+    until("it is asked for its result", || outside.lines("methods").iter().any(|it| it == "tasks/result")).await;
+    let before = count();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Each tenth of a second, it says: the result once, and how the task stands twice.
+    assert!((5..50).contains(&(count() - before)), "{}", count() - before);
+    lab.engine.cancel(&caller(), &name_of("core"), &asking.id()).await.unwrap();
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn the_progress_of_a_task_is_told_under_the_token_of_the_call_that_it_was() {
+    let outside = Outside::start();
+    let lab = outside.lab(&["core"]).await;
+    outside.note("progress");
+    let call = lab.submit("core", say("work"));
+    lab.until_status("core", &call.id(), "half way").await;
+    outside.note("finish");
+    assert_eq!(view(&settled(&call).await), "completed: done {}");
     lab.close().await;
 }

@@ -33,6 +33,23 @@ struct Seen {
     requests: Mutex<Vec<String>>,
     /// How many sessions were begun.
     sessions: Mutex<usize>,
+    /// The id of the last call of a tool.
+    call: Mutex<Value>,
+}
+
+impl Seen {
+    /// How much a server was asked.
+    fn count(&self, mode: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|it| it.starts_with(&format!("{mode} "))).count()
+    }
+
+    /// Whether a server was asked for this once since it was called.
+    fn is_first_since_call(&self, mode: &str, method: &str) -> bool {
+        let requests = self.requests.lock().unwrap();
+        let own = || requests.iter().filter(|it| it.starts_with(&format!("{mode} ")));
+        let since = own().skip_while(|it| !it.contains("tools/call"));
+        since.filter(|it| it.contains(method)).count() == 1
+    }
 }
 
 #[derive(Clone)]
@@ -101,6 +118,16 @@ fn endless(content_type: &'static str, piece: &'static str) -> Response {
     ([("content-type", content_type)], Body::from_stream(drip)).into_response()
 }
 
+/// A result that comes after a while of work, which is told.
+fn after_work(progress: &Value, result: &Value) -> Response {
+    let messages: Vec<Value> = std::iter::repeat_n(progress.clone(), 9).chain([result.clone()]).collect();
+    let paced = stream::iter(messages).then(|message| async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok::<_, Infallible>(event(None, &message))
+    });
+    ([("content-type", "text/event-stream")], Body::from_stream(paced)).into_response()
+}
+
 async fn answer(
     State(shared): State<Shared>,
     Path(mode): Path<String>,
@@ -123,6 +150,9 @@ async fn answer(
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer realm=\"x\"")], "who are you?")
             .into_response();
     }
+    if method == "tools/call" {
+        *shared.seen.call.lock().unwrap() = message["id"].clone();
+    }
     if mode.starts_with("older") {
         return older(&shared, &verb, is_posted_aside, &message);
     }
@@ -130,9 +160,9 @@ async fn answer(
         return match (mode.as_str(), text("last-event-id").as_str()) {
             ("resumes", "7") => events(vec![event(
                 Some(8),
-                &reply(&json!(3), json!({"content": [{"type": "text", "text": "resumed"}]})),
+                &reply(&shared.seen.call.lock().unwrap(), json!({"content": [{"type": "text", "text": "resumed"}]})),
             )]),
-            ("tells", _) => {
+            ("tells" | "falters", _) => {
                 let note = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
                 events(vec![event(None, &note)])
             }
@@ -150,13 +180,22 @@ async fn answer(
         shared.older.send(message["result"]["content"]["name"].to_string()).unwrap();
         return StatusCode::ACCEPTED.into_response();
     }
-    if mode == "asks" && method == "tools/call" {
+    if mode == "asks-in-vain" && message["method"].is_null() {
+        return (StatusCode::BAD_REQUEST, "what?").into_response();
+    }
+    if mode.starts_with("asks") && message["params"]["name"] == "act" {
         return asks(&shared, &message["id"]);
+    }
+    if mode == "falters" && method == "tools/list" && shared.seen.is_first_since_call("falters", "tools/list") {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
+    if matches!(mode.as_str(), "rollout" | "modern-rollout") && shared.seen.count(&mode) <= 4 {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no upstream").into_response();
     }
     if verb == Method::DELETE {
         return StatusCode::NO_CONTENT.into_response();
     }
-    if mode == "modern" {
+    if mode.starts_with("modern") {
         return modern(&message, &text);
     }
     legacy(&shared, &mode, &message, &session)
@@ -262,7 +301,9 @@ fn legacy(shared: &Shared, mode: &str, message: &Value, session: &str) -> Respon
             let number = sessions + 1;
             *shared.seen.sessions.lock().unwrap() = number;
             let capabilities = json!({"tools": {"listChanged": true}});
-            let result = json!({"protocolVersion": "2025-06-18", "capabilities": capabilities, "serverInfo": {"name": "l", "version": "1"}});
+            let version =
+                if mode == "rollout" { message["params"]["protocolVersion"].clone() } else { json!("2025-06-18") };
+            let result = json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": {"name": "l", "version": "1"}});
             let name = if mode == "long-session" { "s".repeat(9 << 10) } else { format!("s{number}") };
             ([("mcp-session-id", name)], json_body(&reply(id, result))).into_response()
         }
@@ -303,6 +344,7 @@ fn call(
         "moved" => (StatusCode::MOVED_PERMANENTLY, [("location", "/plain")]).into_response(),
         "see-other" => (StatusCode::SEE_OTHER, [("location", "/plain")]).into_response(),
         "own-session" => error(StatusCode::BAD_REQUEST, id.clone(), "browser session crashed after submit"),
+        "works" | "falters" | "asks-in-vain" => after_work(&progress, &result),
         "hangs" => endless("text/event-stream", ": at work\n\n"),
         "drips" => endless("application/json", " "),
         "drips-events" => endless("text/event-stream", ": still here\n\n"),

@@ -23,7 +23,7 @@ pub(crate) struct Export {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DataDir {
-    /// The node's data folder
-    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true, default_value = crate::config::DATA)]
-    pub(crate) data_dir: PathBuf,
+    /// The node's data folder [default: that of the node of this folder, else ./bobbinet-data]
+    #[arg(long, value_name = "FOLDER", env = "BOBBINET_DATA", hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{no_principal, of_keys};
 use crate::{
-    cli::{DataDir, KeyCreate, KeyRevoke},
+    cli::{KeyCreate, KeyRevoke},
+    data_folder,
     failure::{Code, Failure},
     output::Output,
     principals::KnownPrincipals,
@@ -19,7 +20,7 @@ use crate::{
 /// Makes a key, and prints it: alone, so that it can go into a variable.
 pub(super) fn create(output: Output, command: KeyCreate) -> Result<(), Failure> {
     let KeyCreate { principal: name, tenant, expires, place } = command;
-    let DataDir { data_dir: data } = place.data;
+    let data = data_folder::of(place.data);
     let known = KnownPrincipals::read(&data);
     let usage = |error: &dyn std::error::Error| Failure::of(Code::Usage, error);
     let tenant = tenant.map(|tenant| Tenant::parse(&tenant)).transpose().map_err(|error| usage(&error))?;
@@ -74,7 +75,7 @@ pub(super) fn create(output: Output, command: KeyCreate) -> Result<(), Failure> 
 /// Takes a key back.
 pub(super) fn revoke(output: Output, command: KeyRevoke) -> Result<(), Failure> {
     let KeyRevoke { id, place } = command;
-    let DataDir { data_dir: data } = place.data;
+    let data = data_folder::of(place.data);
     let known = KnownPrincipals::read(&data);
     let file = place.file.unwrap_or_else(|| known.api_keys_file(&data));
     // Somebody may well have nothing but the key that was found somewhere.

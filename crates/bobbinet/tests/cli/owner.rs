@@ -59,6 +59,20 @@ fn a_token_is_printed_alone() {
 }
 
 #[test]
+fn keys_are_those_of_the_node_that_the_configuration_here_is_of() {
+    let folder = TestFolder::new();
+    let ran = folder.run(&["key", "rotate"]);
+    assert!(ran.code == 2 && ran.stderr.contains("no node's data folder"), "{ran:?}");
+    assert!(!folder.path().join("bobbinet-data").exists(), "nobody believes to have rotated what signs elsewhere");
+    folder.run(&["key", "rotate", "--data-dir", "data"]);
+    folder.write("bobbinet.yaml", "node: { data: ./data }\nagents: { a: { mcp: { command: cat } } }\n");
+    let listed = folder.run(&["key", "list"]);
+    assert_eq!((listed.code, listed.stdout.lines().count()), (0, 1), "{listed:?}");
+    folder.run(&["key", "rotate"]);
+    assert_eq!(std::fs::read_dir(folder.path().join("data/keys")).unwrap().count(), 2);
+}
+
+#[test]
 fn looking_at_data_makes_none() {
     let folder = TestFolder::new();
     for arguments in

@@ -8,7 +8,7 @@ use rmcp::model::RequestId;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_of, is_stream},
+    answers::{RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_of, is_stream, resume_pause},
     link::Link,
     listening,
     login_point::LoginAdvice,
@@ -18,7 +18,6 @@ use super::{
 use crate::{
     authorization::Refusal,
     config::HttpTransportKind,
-    login::LOGIN_NEEDED,
     mailbox::{ConnectionError, Reply, RpcError},
     rpc_message::{self, RpcMessage, shorten},
     transport::{Received, with_last_words},
@@ -28,13 +27,10 @@ use crate::{
 const CONNECTS_MAX: u32 = 3;
 
 /// The first pause between two such tries; each further one takes four times as long.
-const CONNECT_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const CONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often in a row a stream that broke off is asked for again in vain.
 const RESUMES_MAX: u32 = 5;
-
-/// How often an answer of ours is sent that does not arrive: a caller has given it, and its call waits for it over there.
-const ANSWERS_MAX: u32 = 3;
 
 /// Bytes of an answer that is no MCP, to say what it was.
 const FOREIGN_BYTES_MAX: usize = 64 << 10;
@@ -46,7 +42,7 @@ const FOREIGN_TEXT_MAX: usize = 300;
 const DRAIN_WAIT: Duration = Duration::from_secs(10);
 
 /// How a request has ended.
-enum ExchangeEnd {
+pub(super) enum ExchangeEnd {
     /// Its reply was handed on, or will come by the stream of the session.
     Replied,
     /// What there is to say of it in place of a reply.
@@ -76,40 +72,12 @@ pub(super) async fn run(link: Arc<Link>, id: RequestId, end: CancellationToken, 
             link.say(Received::TooLong { ids: vec![id], bytes: link.limits.line_bytes_max }).await;
         }
         Some(ExchangeEnd::Expired) => link.lose(Some(id), ConnectionError::Expired).await,
-        Some(ExchangeEnd::Unreachable(why)) => link.lose(Some(id), ConnectionError::Died(why)).await,
-    }
-}
-
-/// Sends the answer to a request of the server. One that cannot be brought to it ends the session: its call would wait for ever.
-pub(super) async fn answer(link: Arc<Link>, outgoing: Outgoing) {
-    let answering = async {
-        let mut pause = CONNECT_PAUSE;
-        let mut why = String::new();
-        for _ in 0..ANSWERS_MAX {
-            match send(&link, &outgoing).await {
-                Ok(response) if response.status() == StatusCode::NOT_FOUND && link.has_session() => {
-                    return Some(ConnectionError::Expired);
-                }
-                Ok(response) if !response.status().is_server_error() => {
-                    drain(&link, response).await;
-                    return None;
-                }
-                Ok(response) => why = format!("{} answers {}", link.peer(), response.status()),
-                Err(ExchangeEnd::Unreachable(text)) => why = text,
-                Err(_) => why = format!("{} broke off", link.peer()),
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 4;
+        // A name that is not found for a moment, or a port, says nothing of the connections that there are.
+        Some(ExchangeEnd::Unreachable(why)) if link.is_at_work() => {
+            let reply = Reply::NotSent(ConnectionError::Died(why));
+            link.say(Received::Reply { id, reply }).await;
         }
-        Some(ConnectionError::Died(format!("an answer to its question could not be brought to it: {why}")))
-    };
-    let ended = tokio::select! {
-        biased;
-        () = link.closed() => None,
-        ended = answering => ended,
-    };
-    if let Some(broken) = ended {
-        link.lose(None, broken).await;
+        Some(ExchangeEnd::Unreachable(why)) => link.lose(Some(id), ConnectionError::Died(why)).await,
     }
 }
 
@@ -150,8 +118,8 @@ pub(super) async fn cancel(link: Arc<Link>, outgoing: Outgoing) {
 }
 
 /// Lets an answer that says nothing come to its end, so that its connection can be used again.
-async fn drain(link: &Link, mut response: Response) {
-    link.reached();
+pub(super) async fn drain(link: &Link, mut response: Response) {
+    link.reached(response.status());
     let mut rest = FOREIGN_BYTES_MAX;
     let draining = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -183,8 +151,8 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
         Ok(response) => response,
         Err(end) => return end,
     };
-    link.reached();
     let status = response.status();
+    link.reached(status);
     if status.is_success() {
         link.login_point().was_let_in();
         if is_handshake && let Err(why) = link.begin_session(&response) {
@@ -209,7 +177,8 @@ async fn post(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, is_handshak
 }
 
 /// Sends it, again if there was no connection: then nobody has seen it.
-async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd> {
+pub(super) async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd> {
+    let request = outgoing.id.as_ref().filter(|_| outgoing.method.is_some());
     let mut pause = CONNECT_PAUSE;
     let mut tries = 0;
     loop {
@@ -219,7 +188,7 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
             Err(SendFault::Refused(refused)) => return Err(ExchangeEnd::Unreachable(refused.to_string())),
             Err(SendFault::Unauthorized(fault)) => {
                 let message = format!("{} wants a token, and there is none: {}", link.peer(), fault.in_full());
-                return Err(ExchangeEnd::Told(Reply::Error(RpcError { code: 0, message, data: None })));
+                return Err(ExchangeEnd::Told(Reply::Error(RpcError::own(message))));
             }
             Err(SendFault::Http(error)) => error.without_url(),
         };
@@ -233,7 +202,11 @@ async fn send(link: &Link, outgoing: &Outgoing) -> Result<Response, ExchangeEnd>
         if tries == CONNECTS_MAX {
             return Err(ExchangeEnd::Unreachable(format!("it cannot be reached: {why}")));
         }
+        request.into_iter().for_each(|id| link.is_unseen(id));
         tokio::time::sleep(pause).await;
+        if request.is_some_and(|id| !link.tries_again(id)) {
+            return Err(ExchangeEnd::Unreachable(why));
+        }
         pause *= 4;
     }
 }
@@ -254,10 +227,10 @@ async fn refusal(link: &Link, id: &RequestId, outgoing: &Outgoing, mut response:
     };
     let _ = tokio::time::timeout(DRAIN_WAIT, reading).await;
     if let Some(refusal) = refused {
-        let told = |code, message| ExchangeEnd::Told(Reply::Error(RpcError { code, message, data: None }));
+        let told = |error| ExchangeEnd::Told(Reply::Error(error));
         match link.login_point().refused(&refusal).await {
-            LoginAdvice::LogIn(message) => return told(LOGIN_NEEDED, message),
-            LoginAdvice::Failed(message) => return told(0, message),
+            LoginAdvice::LogIn(message) => return told(RpcError { wants_login: true, ..RpcError::own(message) }),
+            LoginAdvice::Failed(message) => return told(RpcError::own(message)),
             LoginAdvice::None => {}
         }
     }
@@ -282,7 +255,7 @@ async fn refusal(link: &Link, id: &RequestId, outgoing: &Outgoing, mut response:
     // What it says is for its owner: a first line is for everybody.
     let said = shorten(said.trim(), FOREIGN_TEXT_MAX);
     let answers = |status: StatusCode| with_last_words(&format!("{} answers {status}", link.peer()), &said);
-    let reply = |message: String| Reply::Error(RpcError { code: 0, message, data: None });
+    let reply = |message: String| Reply::Error(RpcError::own(message));
     ExchangeEnd::Told(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let by_name = if status == StatusCode::FORBIDDEN { or_by_name(&link.server.url) } else { "" };
@@ -363,7 +336,7 @@ async fn take_json(link: &Link, id: &RequestId, outgoing: &Outgoing, mut respons
     match reply_in(&body, id) {
         ReplyIn::Ours => hand_on(link, outgoing, body).await,
         ReplyIn::Nameless(reply) => ExchangeEnd::Told(reply),
-        ReplyIn::None => ExchangeEnd::Told(Reply::Unreadable("its answer holds no reply to the request".to_owned())),
+        ReplyIn::None(_) => ExchangeEnd::Told(Reply::Unreadable("its answer holds no reply to the request".to_owned())),
     }
 }
 
@@ -386,20 +359,23 @@ enum ReplyIn {
     Ours,
     /// An error that does not say whose it is. Over HTTP that is seen by where it stands.
     Nameless(Reply),
-    None,
+    /// And what the server wants to know in it.
+    None(Vec<RequestId>),
 }
 
 fn reply_in(message: &[u8], id: &RequestId) -> ReplyIn {
     rpc_message::read(message, |messages| {
-        let mut found = ReplyIn::None;
+        let mut asked = Vec::new();
+        let mut nameless = None;
         for message in messages.into_iter().flatten() {
             match message {
                 RpcMessage::Reply { id: Some(of), .. } if of.to_string() == id.to_string() => return ReplyIn::Ours,
-                RpcMessage::Reply { id: None, reply, .. } => found = ReplyIn::Nameless(reply),
-                RpcMessage::Reply { .. } | RpcMessage::Request { .. } | RpcMessage::Notification { .. } => {}
+                RpcMessage::Reply { id: None, reply, .. } => nameless = Some(reply),
+                RpcMessage::Request { id, .. } => asked.push(id),
+                RpcMessage::Reply { .. } | RpcMessage::Notification { .. } => {}
             }
         }
-        found
+        nameless.map_or(ReplyIn::None(asked), ReplyIn::Nameless)
     })
 }
 
@@ -422,7 +398,8 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
                 match reply_in(&message, id) {
                     ReplyIn::Ours => return hand_on(link, outgoing, message).await,
                     ReplyIn::Nameless(reply) => return ExchangeEnd::Told(reply),
-                    ReplyIn::None => {
+                    ReplyIn::None(asked) => {
+                        link.asks(id, asked);
                         link.say(Received::InAnswer { id: id.clone(), message }).await;
                     }
                 }
@@ -436,8 +413,7 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
         let Some(last) = last else { return lost(why) };
         // A stream that brings nothing is asked for ever more rarely.
         pause = if has_told { RESUME_PAUSE_MIN } else { (pause * 2).min(RESUME_PAUSE_MAX) };
-        let wanted = parser.retry().unwrap_or(RESUME_PAUSE).clamp(pause, RESUME_PAUSE_MAX);
-        response = match resume(link, &last, wanted).await {
+        response = match resume(link, &last, resume_pause(parser.retry(), pause)).await {
             Ok(response) => response,
             Err(Resumed::Expired) => return lost("and the server has forgotten the session".to_owned()),
             Err(Resumed::Failed) => return lost(why),

@@ -11,7 +11,7 @@ use std::{
 
 use bobbinet_outbound::{Http, Refused};
 use reqwest::{
-    Method, RequestBuilder, Response, Url,
+    Method, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use rmcp::model::RequestId;
@@ -34,6 +34,9 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
 /// Bytes of a session's name, which goes along with every request.
 pub(super) const SESSION_LENGTH_MAX: usize = 8 << 10;
+
+/// Questions of one request that are told from those of others. A server that asks more is not talking to people.
+const ASKED_MAX: usize = 16;
 
 /// How long the requests under way of a session that is over have to tell how each of them has ended.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(300);
@@ -81,6 +84,10 @@ struct LinkState {
 struct Exchange {
     id: RequestId,
     is_modern: bool,
+    /// No connection could be made for it the last time, and it is not being tried again just now: nobody has seen it.
+    is_unseen: bool,
+    /// What the server has asked by the answer to it, the newest last.
+    asked: Vec<RequestId>,
     end: CancellationToken,
 }
 
@@ -125,8 +132,8 @@ impl Link {
     }
 
     /// What the server is shown with each request, beside its headers.
-    pub(super) fn authorization(&self) -> Option<&Authorization> {
-        self.credentials.authorization.as_deref()
+    pub(super) fn authorization(&self) -> Option<&Arc<Authorization>> {
+        self.credentials.authorization.as_ref()
     }
 
     /// Where it is found out what the server wants of people.
@@ -169,9 +176,11 @@ impl Link {
         Ok(request)
     }
 
-    /// A server has answered.
-    pub(super) fn reached(&self) {
-        self.was_reached.store(true, Ordering::Relaxed);
+    /// Something has answered: the server, unless it is what stands before one that is away.
+    pub(super) fn reached(&self, status: StatusCode) {
+        let is_away =
+            matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+        self.was_reached.fetch_or(!is_away, Ordering::Relaxed);
     }
 
     /// Takes the session's name from the answer to the handshake. `Err`: it cannot go along with requests.
@@ -193,6 +202,11 @@ impl Link {
         let is_first = {
             let mut state = self.state();
             state.lost.extend(id);
+            let state = &mut *state;
+            for unseen in state.exchanges.extract_if(.., |exchange| exchange.is_unseen) {
+                unseen.end.cancel();
+                state.lost.push(unseen.id);
+            }
             !std::mem::replace(&mut state.is_over, true)
         };
         if !is_first {
@@ -204,8 +218,12 @@ impl Link {
             }
         };
         let _ = tokio::time::timeout(LAST_WORDS_WAIT, all_told).await;
-        let ids = std::mem::take(&mut self.state().lost);
-        self.say(Received::Lost { ids, broken }).await;
+        self.say(Received::Lost { ids: Vec::new(), broken }).await;
+    }
+
+    /// The requests that the server has surely not seen since the session is over.
+    pub(super) fn lost(&self) -> Vec<RequestId> {
+        std::mem::take(&mut self.state().lost)
     }
 
     /// Whether the session is over, so that nothing more need be sent in it.
@@ -213,7 +231,7 @@ impl Link {
         self.state().is_over
     }
 
-    /// Whether any server has answered.
+    /// Whether the server has answered anything.
     pub(super) fn was_reached(&self) -> bool {
         self.was_reached.load(Ordering::Relaxed)
     }
@@ -262,8 +280,53 @@ impl Link {
     /// A request goes out. Returns what is canceled when nobody waits for it any more.
     pub(super) fn begin(&self, id: &RequestId, is_modern: bool) -> CancellationToken {
         let end = self.stop.child_token();
-        self.state().exchanges.push(Exchange { id: id.clone(), is_modern, end: end.clone() });
+        self.state().exchanges.push(Exchange {
+            id: id.clone(),
+            is_modern,
+            is_unseen: false,
+            asked: Vec::new(),
+            end: end.clone(),
+        });
         end
+    }
+
+    /// No connection could be made for this request.
+    pub(super) fn is_unseen(&self, id: &RequestId) {
+        let mut state = self.state();
+        state.exchanges.iter_mut().filter(|exchange| exchange.id == *id).for_each(|exchange| exchange.is_unseen = true);
+    }
+
+    /// It is tried again to bring a request to the server. `false`: it is over, and was told so.
+    pub(super) fn tries_again(&self, id: &RequestId) -> bool {
+        let mut state = self.state();
+        let exchange = state.exchanges.iter_mut().find(|exchange| exchange.id == *id);
+        exchange.map(|exchange| exchange.is_unseen = false).is_some()
+    }
+
+    /// Whether the server may be at work on a request. One of 2024-11-05 may be for as long as its stream goes on, which ends the session
+    /// by itself.
+    pub(super) fn is_at_work(&self) -> bool {
+        let state = self.state();
+        state.post_url.is_some() || state.exchanges.iter().any(|exchange| !exchange.is_unseen)
+    }
+
+    /// The server has asked this by the answer to a request.
+    pub(super) fn asks(&self, id: &RequestId, asked: Vec<RequestId>) {
+        if asked.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        let Some(exchange) = state.exchanges.iter_mut().find(|exchange| exchange.id == *id) else { return };
+        exchange.asked.extend(asked);
+        let too_many = exchange.asked.len().saturating_sub(ASKED_MAX);
+        exchange.asked.drain(..too_many);
+    }
+
+    /// The request under way by whose answer the server has asked this, and what ends it.
+    pub(super) fn asked_by(&self, asked: &RequestId) -> Option<(RequestId, CancellationToken)> {
+        let state = self.state();
+        let exchange = state.exchanges.iter().find(|exchange| exchange.asked.contains(asked))?;
+        Some((exchange.id.clone(), exchange.end.clone()))
     }
 
     /// A request is over.

@@ -7,7 +7,7 @@ use bobbinet_outbound::sse::SseParser;
 use reqwest::{Response, StatusCode};
 
 use super::{
-    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_stream},
+    answers::{RESUME_PAUSE, RESUME_PAUSE_MAX, RESUME_PAUSE_MIN, causes, is_message, is_stream, resume_pause},
     link::Link,
     sending::{self, SendFault},
 };
@@ -58,13 +58,8 @@ async fn keep_listening(link: &Link) {
         };
         pause = if has_told { RESUME_PAUSE } else { (pause * 2).min(RESUME_PAUSE_MAX) };
         parser.begin_again();
-        let wanted = parser.retry().unwrap_or(RESUME_PAUSE);
-        tokio::time::sleep(if has_told {
-            wanted.clamp(RESUME_PAUSE_MIN, RESUME_PAUSE_MAX)
-        } else {
-            wanted.clamp(pause, RESUME_PAUSE_MAX)
-        })
-        .await;
+        let least = if has_told { RESUME_PAUSE_MIN } else { pause };
+        tokio::time::sleep(resume_pause(parser.retry(), least)).await;
     }
 }
 
@@ -110,7 +105,7 @@ pub(super) async fn open_older(link: &Arc<Link>) -> Result<(), String> {
             SendFault::Http(error) => causes(&error.without_url()),
             SendFault::Unauthorized(fault) => fault.in_full(),
         })?;
-        link.reached();
+        link.reached(response.status());
         if !response.status().is_success() || !is_stream(&response) {
             return Err(format!("{} opens no stream: {}", link.peer(), response.status()));
         }

@@ -82,6 +82,13 @@ impl Outgoing {
         Ok(Self { text: text.clone(), id, method, version, cancels: params.request, headers })
     }
 
+    /// What tells the server that nobody waits for a request any more.
+    pub(super) fn cancellation(request: &RequestId) -> io::Result<Self> {
+        let params = serde_json::json!({"requestId": request, "reason": "its question could not be answered"});
+        let text = serde_json::json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params});
+        Self::read(OutgoingMessage::from(text.to_string().into_bytes()))
+    }
+
     /// What goes with it beside what goes with every message of its session.
     pub(super) fn headers(&self) -> &[(String, String)] {
         &self.headers

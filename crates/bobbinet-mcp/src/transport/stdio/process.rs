@@ -31,6 +31,7 @@ use super::{
 use crate::{
     config::{Isolation, ServerCommand},
     process_limits::ProcessLimits,
+    secrets::{self, Secrets},
 };
 
 /// What every server gets of our environment, if it is set there; everything else must be given to it by name.
@@ -112,6 +113,15 @@ pub(crate) struct ServerProcess {
     pulse: Arc<Pulse>,
     tail: Arc<StderrTail>,
     stderr: JoinHandle<()>,
+    secrets: Secrets,
+}
+
+/// What a server gets that it is not to repeat: what it is configured with, what was made for this start, and the password of a proxy.
+fn secrets_of(server: &ServerCommand, fresh: &[(String, String)]) -> Secrets {
+    let passed_on = env::vars_os().filter(|(name, _)| is_passed_on(name.as_bytes()));
+    let passwords = passed_on.filter_map(|(_, value)| secrets::password(value.to_str()?));
+    let given = server.env.values().cloned().chain(server.env.values().filter_map(|value| secrets::password(value)));
+    Secrets::of(given.chain(secrets::of_arguments(&server.args)).chain(secrets::of_variables(fresh)).chain(passwords))
 }
 
 impl ServerProcess {
@@ -131,6 +141,8 @@ impl ServerProcess {
         let mark = fresh_mark(agent);
         // Written before there is a process, so that no moment of ours leaves one that nobody knows of.
         ProcessRecord::write(folder, &mark, None)?;
+        let fresh = launcher.fresh_env.make();
+        let secrets = secrets_of(server, &fresh);
         let mut command = Command::new(&launcher.program);
         command
             .arg0("bobbinet-exec-mcp")
@@ -142,7 +154,7 @@ impl ServerProcess {
             .args(&server.args)
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| is_passed_on(name.as_bytes())))
-            .envs(launcher.fresh_env.make())
+            .envs(fresh)
             .envs(&server.env)
             .env(MARK, &mark)
             .stdin(Stdio::piped())
@@ -161,16 +173,21 @@ impl ServerProcess {
         let stderr = shim.stderr.take().ok_or_else(missing)?;
         let pulse = Arc::new(Pulse::new());
         let stdout = PulseReader::new(stdout, pulse.clone());
-        let tail = Arc::new(StderrTail::new(server));
+        let tail = Arc::new(StderrTail::new(secrets.clone()));
         let stderr = PulseReader::new(stderr, pulse.clone());
         let stderr = tracker.spawn(read_stderr(agent.to_owned(), mark, stderr, tail.clone()));
-        let process = Self { shim, pid, listed: Some(listed), record: Some(record), pulse, tail, stderr };
+        let process = Self { shim, pid, listed: Some(listed), record: Some(record), pulse, tail, stderr, secrets };
         Ok((process, stdin, stdout))
     }
 
     /// The shim's process id.
     pub(crate) fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// What it was given that is not to be repeated.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// What it last wrote to its standard error.

@@ -16,7 +16,7 @@ use super::{
     pulse::PulseReader,
     shim::{NOT_ISOLATED, SEEN},
 };
-use crate::{config::ServerCommand, transport::with_last_words};
+use crate::{secrets::Secrets, transport::with_last_words};
 
 /// Lines of standard error that are kept for whoever asks why the server died.
 const TAIL_LINES: usize = 20;
@@ -30,9 +30,6 @@ const LAST_WORDS_BYTES: usize = 1_000;
 /// How long the end of standard error is waited for when a server is gone: the shim closes it some milliseconds later.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(300);
 
-/// A variable's value that is shorter is no secret, but a word like any other.
-const SECRET_LENGTH_MIN: usize = 6;
-
 /// The last lines that a server wrote to its standard error.
 #[derive(Debug, Default)]
 pub(crate) struct StderrTail {
@@ -41,16 +38,12 @@ pub(crate) struct StderrTail {
     error: Mutex<Option<String>>,
     /// Nothing more will come.
     ended: CancellationToken,
-    /// The values of variables that it was given: they are not to be repeated.
-    secrets: Vec<String>,
+    /// What it was given that is not to be repeated.
+    secrets: Secrets,
 }
 
 impl StderrTail {
-    pub(super) fn new(server: &ServerCommand) -> Self {
-        let mut secrets: Vec<String> =
-            server.env.values().filter(|value| value.len() >= SECRET_LENGTH_MIN).cloned().collect();
-        // One may be part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    pub(super) fn new(secrets: Secrets) -> Self {
         Self { secrets, ..Self::default() }
     }
 
@@ -84,22 +77,17 @@ impl StderrTail {
         lines.push_back(line);
     }
 
-    /// What it said at last, oldest line first, without the values of the variables that it was given. Waits a moment for
-    /// the end of it.
+    /// What it said at last, oldest line first. Waits a moment for the end of it.
     pub(crate) async fn last_words(&self) -> String {
         let _ = tokio::time::timeout(LAST_WORDS_WAIT, self.ended.cancelled()).await;
-        let mut text = self.lines().iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+        let text = self.lines().iter().map(String::as_str).collect::<Vec<_>>().join("\n");
         let error = self.error().clone().unwrap_or_default();
-        let mut error = error.trim().to_owned();
-        for secret in &self.secrets {
-            text = text.replace(secret.as_str(), "…");
-            error = error.replace(secret.as_str(), "…");
-        }
+        let error = error.trim();
         let start = text.ceil_char_boundary(text.len().saturating_sub(LAST_WORDS_BYTES));
         // From the beginning of a line, if there is one.
         let start = if start > 0 { text[start..].find('\n').map_or(start, |end| start + end + 1) } else { 0 };
         let end = &text[start..];
-        match (end.contains(&error), start) {
+        match (end.contains(error), start) {
             (true, 0) => text,
             (true, _) => format!("…\n{end}"),
             (false, _) => format!("{error}\n…\n{end}"),
@@ -145,7 +133,7 @@ fn keep(line: &mut Vec<u8>, bytes: &[u8]) -> usize {
 }
 
 fn say(name: &str, tail: &StderrTail, line: &mut Vec<u8>) {
-    let text = String::from_utf8_lossy(line).trim_end().to_owned();
+    let text = tail.secrets.hide(String::from_utf8_lossy(line).trim_end()).into_owned();
     line.clear();
     if !text.is_empty() {
         tracing::debug!(agent = name, line = %text, "server's standard error");
@@ -182,13 +170,10 @@ mod tests {
 
     #[tokio::test]
     async fn last_words_are_few_and_keep_secrets() {
-        let mut server = ServerCommand::default();
-        server.env.insert("TOKEN".to_owned(), "hunter22".to_owned());
-        server.env.insert("PORT".to_owned(), "80".to_owned());
-        let tail = StderrTail::new(&server);
+        let tail = StderrTail::new(Secrets::of(["hunter22", "80"].map(str::to_owned)));
         tail.ended.cancel();
         assert_eq!(tail.explain("it ended").await, "it ended");
-        tail.push("port 80 with hunter22".to_owned());
+        say("a", &tail, &mut b"port 80 with hunter22".to_vec());
         tail.push("bye".to_owned());
         let text = tail.explain("it ended").await;
         assert_eq!(text, "it ended. Its last words:\nport 80 with …\nbye");
