@@ -72,6 +72,11 @@ impl CallAttempt<'_> {
                     let known = self.sessions.replicas().into_iter().nth(number);
                     (known.unwrap_or_else(|| self.shared.clone()), false)
                 }
+                // In an earlier life its session was with another, which alone knows of its task.
+                (Home::Scoped(lease), Place::Replica(number)) if lease.replica() != number => {
+                    let known = self.sessions.replicas().into_iter().nth(number);
+                    (known.unwrap_or_else(|| lease.session.clone()), false)
+                }
                 (Home::Scoped(lease), Place::Any | Place::Lasting | Place::Replica(_)) => {
                     (lease.session.clone(), false)
                 }
@@ -207,8 +212,13 @@ impl CallAttempt<'_> {
 
     /// Which replica of the server a session is with.
     pub(crate) fn replica_of(&self, session: &Arc<SupervisedSession>) -> usize {
-        let replicas = self.sessions.replicas();
-        replicas.iter().position(|known| Arc::ptr_eq(known, session)).unwrap_or_default()
+        match &self.home {
+            Home::Scoped(lease) if Arc::ptr_eq(&lease.session, session) => lease.replica(),
+            Home::Scoped(_) | Home::Shared => {
+                let replicas = self.sessions.replicas();
+                replicas.iter().position(|known| Arc::ptr_eq(known, session)).unwrap_or_default()
+            }
+        }
     }
 
     /// A call that has killed its server too often is not made.

@@ -168,12 +168,16 @@ impl Resolver<'_> {
         let Some(tool) = asked.as_deref().and_then(|name| self.catalog.get(name)) else {
             return self.ask_skill(Some(&known), Some(request.message.text().trim()), id);
         };
-        let mut known = known;
-        let is_attached = uploads::attach_to(tool, &mut known, request.message).unwrap_or_default();
-        match self.add_answer(tool, known.clone(), request.message) {
-            Ok(fields) => self.check(tool, &fields.to_json(), OnFault::AskAll, id),
-            // It was the answer, whatever was said beside it.
-            Err(_) if is_attached => self.check(tool, &known.to_json(), OnFault::AskAll, id),
+        let mut with_files = known.clone();
+        let has_files = uploads::attach_to(tool, &mut with_files, request.message).unwrap_or_default();
+        match self.add_answer(tool, with_files.clone(), request.message) {
+            Ok(mut fields) => {
+                // A file is what was asked for, and the words beside it are not.
+                let files = with_files.iter().filter(|(name, _)| known.get(name).is_none());
+                files.for_each(|(name, url)| fields.set(name, url.clone()));
+                self.check(tool, &fields.to_json(), OnFault::AskAll, id)
+            }
+            Err(_) if has_files => self.check(tool, &with_files.to_json(), OnFault::AskAll, id),
             Err(why) => {
                 let violations = tool.input.check_light(&known.to_json()).unwrap_or_default();
                 self.ask_arguments(tool, &known, &violations, Some((&request.message.text(), &why)), id)

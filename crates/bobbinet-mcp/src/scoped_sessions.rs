@@ -194,6 +194,13 @@ pub(crate) struct SessionLease {
     pub(crate) session: Arc<SupervisedSession>,
 }
 
+impl SessionLease {
+    /// Which replica of the server it is with.
+    pub(crate) fn replica(&self) -> usize {
+        self.sessions.state().sessions.get(&self.number).map_or(0, |known| known.replica)
+    }
+}
+
 impl Drop for SessionLease {
     fn drop(&mut self) {
         self.sessions.leave(self.number);

@@ -236,7 +236,7 @@ mod tests {
         let server = ServerUrl::new("http://127.0.0.1:1/mcp".parse().unwrap());
         let config = McpConfig::new("a", "", &[]);
         let transport = HttpTransport::new(&config, server, guard, TaskTracker::new());
-        let ConnectionParts { mut messages, sink, connection } = transport.connect(Path::new("a")).await.unwrap();
+        let ConnectionParts { mut messages, sink, connection, .. } = transport.connect(Path::new("a")).await.unwrap();
         let send = async |id: i64| {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"x"}}}}"#);
             sink.send(text.into_bytes().into()).await.unwrap();

@@ -9,10 +9,10 @@ use std::{
 };
 
 use bobbinet_core::{Effect, State};
-use bobbinet_mcp::{McpConfig, ServerAddress, ServerUrl, WriteSharing};
+use bobbinet_mcp::{McpConfig, ServerAddress, ServerUrl, SessionScope, WriteSharing};
 use tempfile::TempDir;
 
-use crate::lab::{Lab, caller, command, limits, name_of, say, settled, until, view};
+use crate::lab::{Lab, caller, caller_named, command, limits, name_of, say, settled, until, view};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/task_server.py");
 
@@ -323,5 +323,38 @@ async fn the_progress_of_a_task_is_told_under_the_token_of_the_call_that_it_was(
     lab.until_status("core", &call.id(), "half way").await;
     outside.note("finish");
     assert_eq!(view(&settled(&call).await), "completed: done {}");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_task_is_looked_for_with_the_replica_that_has_it_though_its_caller_has_another_session_now() {
+    let places = [Outside::start(), Outside::start()];
+    let reach = |config: &mut McpConfig| {
+        places[1].reach(config);
+        config.replicas = vec![config.server.clone()];
+        places[0].reach(config);
+        config.share.session = SessionScope::PerCaller;
+    };
+    let lab = Lab::with(&["core"], limits(), reach).await.ready().await;
+    let is_listed = |place: &Outside| place.lines("methods").iter().any(|it| it == "tools/list");
+    until("both are up", || places.iter().all(is_listed)).await;
+    // What it has listed has to be taken in.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let call = lab.submit_as("bob", "core", say("work"));
+    until("the first has a caller", || places[0].lines("calls").len() == 1).await;
+    let work = lab.submit("core", say("work"));
+    lab.until_status("core", &work.id(), "At work").await;
+    assert_eq!(places[1].lines("calls").len(), 1, "each has a replica");
+    lab.engine.cancel(&caller_named("bob"), &name_of("core"), &call.id()).await.unwrap();
+    let _ = settled(&call).await;
+    let (id, lab) = (work.id(), lab.restart(reach).await.ready().await);
+    places[1].note("finish");
+    let ended = async {
+        while lab.get("core", &id).await.state == State::Working {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::lab::PATIENCE, ended).await.unwrap();
+    assert_eq!(view(&lab.get("core", &id).await), "completed: done {}");
     lab.close().await;
 }
