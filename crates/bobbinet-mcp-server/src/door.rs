@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Caller, Json, Timestamp};
+use bobbinet_core::{AgentName, Caller, Json, Timestamp};
 use bobbinet_gateway::{AdmissionPermit, START_WAIT_MAX, Shares};
-use bobbinet_http::{Server, server::other_binding::Room};
+use bobbinet_http::{
+    Server,
+    server::other_binding::{MCP_PATH, Room},
+};
 use http::StatusCode;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -15,9 +18,6 @@ use crate::{
     sessions::Sessions,
     tools,
 };
-
-/// Where it is, below the node's URL.
-pub(crate) const PATH: &str = "/mcp";
 
 /// The door.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Outgoing {
 
 impl Door {
     pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Arc<Self> {
-        let audiences = server.audiences_at(PATH);
+        let audiences = server.audiences_at(MCP_PATH);
         let listeners = Arc::new(Semaphore::new(limits.listeners_max));
         let listeners_of = Shares::new(limits.listeners_per_caller_max, "listeners_per_caller_max");
         let linked_reads = Semaphore::new(limits.linked_reads_max);
@@ -89,6 +89,17 @@ impl Door {
     /// The same for what is looked for, and is rarely there of all agents.
     pub(crate) async fn await_started_shortly(&self) {
         tools::await_started(self.server.gateway(), self.list_patience().min(START_WAIT_MAX)).await;
+    }
+
+    /// Whether this agent is an MCP server of this node, whose requests are put in the words of MCP by the node itself.
+    pub(crate) fn is_of_mcp(&self, agent: &AgentName) -> bool {
+        self.server.gateway().agent(agent).is_some_and(|agent| agent.asks_in_mcp())
+    }
+
+    /// Whether servers are among the agents of this node that say something for a log.
+    pub(crate) fn has_logs(&self) -> bool {
+        let gateway = self.server.gateway();
+        gateway.agents().filter_map(|name| gateway.agent(name)).any(|agent| agent.call_log().is_some())
     }
 
     /// What time it is.

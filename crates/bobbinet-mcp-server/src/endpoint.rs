@@ -291,7 +291,7 @@ fn initialize(door: &Door, entered: &Entered, id: &Json, params: &Params) -> Res
             .with_retry_after(Duration::from_millis(door.server.limits().retry_after_ms));
         return reply::error(&RpcError::of(&error), Some(id));
     };
-    let answer = Outgoing::result(id, &dispatch::initialized(revision), None);
+    let answer = Outgoing::result(id, &dispatch::initialized(revision, door), None);
     let mut response = reply::now(answer, entered.accepts);
     if let Ok(id) = HeaderValue::from_str(session.id()) {
         response.headers_mut().insert(headers::SESSION, id);

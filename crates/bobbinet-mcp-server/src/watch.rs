@@ -67,7 +67,7 @@ impl Watch {
             return Err(RpcError::invalid_params(&text));
         }
         let arguments = Object::default().with("uri", &own).with(FOLLOW, &true);
-        let mut params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())]);
+        let mut params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())], None);
         if let Some(session) = session {
             params.context = Some(session.context.clone());
             params.message.metadata = call::noted(params.message.metadata, FOLLOWED_KEY, Json::of(uri));

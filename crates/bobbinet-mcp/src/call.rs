@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use bobbinet_core::{Effect, Fault, Json, Outcome};
-use bobbinet_engine::{CANCEL_GRACE, Run};
+use bobbinet_engine::{CANCEL_GRACE, CallName, Run};
 
 use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
     call_checkpoint::CallCheckpoint,
     call_listener::{CallListener, RequestOutcome, Target, canceled, unknown, unreadable},
     call_once::{self, CallOnce},
+    caller_client::CallerClient,
     catalog::Tool,
+    config::McpConfig,
     contract,
     crash_history::CallFingerprint,
+    elicitation_handler::offered,
     fallback,
     finished_call::{Gives, finished},
     json_object::JsonObject,
@@ -219,7 +222,10 @@ impl CallAttempt<'_> {
             }
             let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
             let call = Some(self.tool_call(&route, None));
-            let options = RequestOptions { meta: meta(run, &client), call, headers, token: None };
+            let options = RequestOptions { meta: meta(run, &client, &session.config), call, headers, token: None };
+            if session.config.call_log.is_listened() {
+                client.want_log(&CallName::of(run.task()), &route.owner, &session.config.call_log).await;
+            }
             let sent = client.send(target.feature.method(), params, options);
             let token = sent.as_ref().ok().map(PendingRequest::token);
             let (outcome, was_passed_over) = match sent {
@@ -291,7 +297,7 @@ impl CallAttempt<'_> {
                         let lead = lead.take().filter(|_| round == 0 && !was_passed_over);
                         return self.finish(&session, &json, result, was_passed_over, lead).await;
                     }
-                    Ok(result) => match Questions::of_result(&result, &session.config) {
+                    Ok(result) => match Questions::of_result(&result, run, &session.config) {
                         Ok(asked) => asked,
                         Err(what) => return not_offered(target, &what),
                     },
@@ -374,13 +380,20 @@ impl CallAttempt<'_> {
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
-fn meta(run: &Run, client: &Client) -> JsonObject {
+fn meta(run: &Run, client: &Client, config: &McpConfig) -> JsonObject {
     let mut meta = JsonObject::default();
     if run.call().effect == Effect::Keyed {
         meta.set(KEY, Json::of(&run.key()));
     }
-    if let Some(level) = client.log_level().filter(|_| client.is_modern()) {
+    if client.is_modern()
+        && let Some(level) = client.log_level_of(&CallName::of(run.task()), &config.call_log)
+    {
         meta.set(LOG_LEVEL, Json::of(level.word()));
+    }
+    if client.is_modern()
+        && let Some((name, offered)) = CallerClient::meta(run.task(), config, || offered(config))
+    {
+        meta.set(name, Json::from(&offered));
     }
     if let Some(trace) = &run.task().trace {
         meta.set("traceparent", Json::of(&**trace));

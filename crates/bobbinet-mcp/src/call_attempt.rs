@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Effect, Fault, Message, Outcome, Part};
-use bobbinet_engine::{Run, Unanswered};
+use bobbinet_engine::{CallName, Run, Unanswered};
 use tokio::time::Instant;
 
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) struct CallRoute {
     pub(crate) session: Arc<SupervisedSession>,
     pub(crate) client: Arc<Client>,
     pub(crate) permit: CallPermit,
-    owner: CallOwner,
+    pub(crate) owner: CallOwner,
 }
 
 /// Why there is no such place.
@@ -223,7 +223,7 @@ impl CallAttempt<'_> {
     pub(crate) fn tool_call(&self, route: &CallRoute, task: Option<&str>) -> ToolCall {
         let CallRoute { permit, owner, .. } = route;
         let (ticket, owner, task) = (permit.ticket, owner.clone(), task.map(Arc::from));
-        ToolCall { ticket, owner, fingerprint: self.fingerprint, task }
+        ToolCall { ticket, owner, fingerprint: self.fingerprint, task, name: CallName::of(self.run.task()) }
     }
 
     /// Which replica of the server a session is with.

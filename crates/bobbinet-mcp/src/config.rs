@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Effect};
+use bobbinet_engine::CallLog;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -52,6 +53,8 @@ pub struct McpConfig {
     pub sampling: Option<Sampling>,
     /// Who is called where the server cannot be: an agent with the same tools.
     pub fallback: Option<AgentName>,
+    /// What the server may ask of the client of whoever has made a call, if that client has declared it.
+    pub lends: CallerLends,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -72,6 +75,8 @@ pub struct McpConfig {
     pub extension_uri: &'static str,
     /// What it may take of us: time, memory, restarts.
     pub limits: McpLimits,
+    /// Where those listen who wait for a call and want to hear what the server says for a log meanwhile.
+    pub call_log: Arc<CallLog>,
     /// Where logins come back, and what agents share of them. One for all agents of a node.
     pub logins: Arc<LoginDesk>,
 }
@@ -108,6 +113,7 @@ impl McpConfig {
             roots: Vec::new(),
             sampling: None,
             fallback: None,
+            lends: CallerLends::default(),
             title: None,
             description: None,
             version: None,
@@ -118,6 +124,7 @@ impl McpConfig {
             max_concurrency: Self::MAX_CONCURRENCY,
             extension_uri: "",
             limits: McpLimits::default(),
+            call_log: Arc::default(),
             logins: Arc::default(),
         }
     }
@@ -125,6 +132,21 @@ impl McpConfig {
     /// How long a call of this tool may go without a word of the server.
     pub(crate) fn idle(&self, tool: &str) -> Duration {
         self.timeouts.get(tool).copied().unwrap_or(Duration::from_millis(self.limits.idle_ms))
+    }
+}
+
+/// What a server may ask of the client of whoever has made a call. Nothing, unless the operator says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallerLends {
+    /// To have its model say something (`sampling/createMessage`).
+    pub sampling: bool,
+    /// To list its folders and files (`roots/list`).
+    pub roots: bool,
+}
+
+impl CallerLends {
+    pub(crate) fn is_anything(self) -> bool {
+        self.sampling || self.roots
     }
 }
 
@@ -349,7 +371,7 @@ pub struct McpLimits {
     pub samples_max: usize,
     /// Tokens of what it says, each time.
     pub sample_tokens_max: u64,
-    /// Bytes of what it is told, each time.
+    /// Bytes of what it is told, each time, and of what a caller's client answers.
     pub sample_bytes_max: usize,
     /// How long a server is asked to keep a task of its own and its result, from its beginning (2025-11-25): our node may be away for a while,
     /// and its caller may take days to answer.

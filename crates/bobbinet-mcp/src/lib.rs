@@ -46,6 +46,7 @@ mod call_checkpoint;
 mod call_key;
 mod call_listener;
 mod call_once;
+mod caller_client;
 mod catalog;
 mod completion_skill;
 mod config;
@@ -62,6 +63,7 @@ mod hidden_results;
 mod hidden_words;
 mod idle_time;
 mod in_flight;
+mod input_requests;
 mod json_object;
 mod known_tools;
 mod last_words;
@@ -132,8 +134,8 @@ pub use cache_config::{CacheConfig, CachedTools};
 pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use call_key::drop_old_call_keys;
 pub use config::{
-    HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress, ServerCommand,
-    ServerUrl, SkillNotes, StartPolicy,
+    CallerLends, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress,
+    ServerCommand, ServerUrl, SkillNotes, StartPolicy,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};

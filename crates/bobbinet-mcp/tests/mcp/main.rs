@@ -18,6 +18,8 @@ mod isolation;
 mod keyed;
 mod killed;
 mod lab;
+mod lent;
+mod log_lines;
 mod lost;
 mod offers;
 mod over;

@@ -9,8 +9,9 @@ use std::{
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra, Sampling,
-    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy, WorkFolder, WriteSharing,
+    CacheConfig, CallerLends, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits,
+    ProtocolEra, Sampling, ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy,
+    WorkFolder, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -32,7 +33,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 22] = [
+pub(crate) const AGENT_KEYS: [&str; 23] = [
     "use",
     "title",
     "description",
@@ -168,6 +169,7 @@ pub(crate) struct AgentConfig {
     pub(crate) roots: Vec<PathBuf>,
     /// Who says what it wants a language model to say.
     pub(crate) sampling: Option<SamplingSettings>,
+    pub(crate) lends: CallerLends,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -251,7 +253,9 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, cache, era, isolation, rlimits, pin, start, roots, sampling, timeouts, limits, .. } = self;
+        let Self {
+            slots, cache, era, isolation, rlimits, pin, start, roots, sampling, lends, timeouts, limits, ..
+        } = self;
         let Self { idempotency, fallback, .. } = self;
         let card = card.unwrap_or_default();
         // Whoever names those that ask says of all others that they do not.
@@ -300,6 +304,7 @@ impl AgentConfig {
             pin,
             start,
             roots,
+            lends,
             sampling: sampling.and_then(|it| it.agent().cloned()).map(|agent| Sampling { agent }),
             effects: all_effects,
             idempotency,
@@ -520,11 +525,14 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.pin = fields.get("pin").and_then(|node| reader.parsed(node, "pin", pin)).unwrap_or_default();
     let start = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.start = fields.get("start").and_then(|node| reader.parsed(node, "start", start)).unwrap_or_default();
-    if let Some(node) = fields.get("roots") {
+    config.lends.roots = fields.get("roots").is_some_and(sampling::is_of_caller);
+    if let Some(node) = fields.get("roots").filter(|node| !sampling::is_of_caller(node)) {
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
     }
-    config.sampling = fields.get("sampling").and_then(|node| sampling::read(reader, node));
+    config.lends.sampling = fields.get("sampling").is_some_and(sampling::is_of_caller);
+    let sampling = fields.get("sampling").filter(|node| !sampling::is_of_caller(node));
+    config.sampling = sampling.and_then(|node| sampling::read(reader, node));
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));

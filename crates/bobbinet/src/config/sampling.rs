@@ -1,5 +1,5 @@
 //! Who says what an MCP server wants a language model to say: `sampling: { agent: NAME }`, or `sampling: { url, name, key }` of a model that
-//! becomes an agent for it, `NAME-model`.
+//! becomes an agent for it, `NAME-model`; or `sampling: caller`, the client of whoever calls, as with `roots: caller`.
 
 use bobbinet_core::AgentName;
 use bobbinet_text::Position;
@@ -42,6 +42,14 @@ impl SamplingSettings {
 /// The agent that a server's own model becomes.
 pub(super) fn own_model(server: &AgentName) -> Option<AgentName> {
     AgentName::parse(&format!("{server}-model")).ok()
+}
+
+/// What stands for the client of whoever calls, where somebody else could be named.
+const CALLER: &str = "caller";
+
+/// Whether it is the client of whoever calls that the server may ask.
+pub(super) fn is_of_caller(node: &Node) -> bool {
+    node.as_written() == Some(CALLER)
 }
 
 /// Reads what is said of it.
@@ -128,6 +136,21 @@ mod tests {
         };
         assert_eq!(findings("docs-model"), [""; 0]);
         assert_eq!(findings("other-model"), ["there is no agent \"other-model\""]);
+    }
+
+    #[test]
+    fn a_callers_own_client_is_lent_where_that_is_said_and_nowhere_else() {
+        let lends = |settings: &str| {
+            let text = format!("agents: {{ docs: {{ mcp: {{ command: [ls] }}{settings} }} }}");
+            let source = Source { name: "bobbinet.yaml".to_owned(), text, folder: ".".into() };
+            let reading = read_source(&source, BTreeMap::new(), Strictness::Lenient);
+            assert!(!reading.findings.iter().any(|finding| finding.is_error()), "{settings}: {:?}", reading.findings);
+            let docs = reading.config.agents.into_iter().next().unwrap().1.into_mcp("docs");
+            (docs.lends.sampling, docs.lends.roots, docs.roots.len(), docs.sampling.is_some())
+        };
+        assert_eq!(lends(""), (false, false, 0, false));
+        assert_eq!(lends(", roots: [caller]"), (false, false, 1, false));
+        assert_eq!(lends(", sampling: caller, roots: caller"), (true, true, 0, false));
     }
 
     #[test]
