@@ -471,8 +471,8 @@ impl SupervisedSession {
         // Nobody is sent to it any more from here on.
         match is_over {
             NextStep::Stop => {}
-            NextStep::Sleep => self.enter(SessionStage::Starting(None)),
-            NextStep::BeginAgain => {
+            // What its server kept is gone with it either way.
+            NextStep::Sleep | NextStep::BeginAgain => {
                 self.status().was_lost = true;
                 self.enter(SessionStage::Starting(None));
             }
