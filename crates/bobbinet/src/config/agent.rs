@@ -31,7 +31,7 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 20] = [
+pub(crate) const AGENT_KEYS: [&str; 21] = [
     "use",
     "title",
     "description",
