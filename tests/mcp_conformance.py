@@ -144,6 +144,9 @@ def node(bobbinet, folder):
             "suite": {
                 "mcp": {"command": [sys.executable, str(FIXTURE)]},
                 "trust_hints": True,
+                # The suite's client has a model and roots where it says so.
+                "sampling": "caller",
+                "roots": "caller",
                 # It has nothing that two calls could spoil for each other, and some take a minute.
                 "share": {"writes": "concurrent"},
             }

@@ -26,7 +26,10 @@ fn evil(listener: &TcpListener) {
     let task = |state: &str| {
         json!({
             "id": id, "contextId": evil, "status": {"state": state, "message": message}, "history": [message],
-            "artifacts": [{"artifactId": "\u{202e}\u{e0041}a\u{200b}", "name": evil, "parts": message["parts"]}],
+            "artifacts": [
+                {"artifactId": "\u{202e}\u{e0041}a\u{200b}", "name": evil, "parts": message["parts"]},
+                {"artifactId": "large", "parts": [{"url": format!("{url}/tasks/t/blobs/h"), "filename": format!("{evil}large.json")}]},
+            ],
             "metadata": {"progress": {"value": 1}, evil.as_str(): evil},
         })
     };
@@ -102,10 +105,14 @@ fn an_agent_controls_no_terminal_and_writes_no_command() {
     }
     // Its files go where they are told to, whatever they are called.
     let saved = run(&["task", "get", "failed", "--save", "out/files"]);
-    let files: Vec<_> = std::fs::read_dir(folder.path().join("out/files")).unwrap().map(Result::unwrap).collect();
-    assert_eq!(files.len(), 1, "{saved}");
-    let name = files[0].file_name().into_string().unwrap();
-    assert!(name.ends_with("evil.txt") && !name.contains(UNFIT), "{name:?}");
+    let mut files: Vec<_> = std::fs::read_dir(folder.path().join("out/files")).unwrap().map(Result::unwrap).collect();
+    files.sort_by_key(|file| file.file_name());
+    assert_eq!(files.len(), 2, "what is inline, and what the agent has kept beside: {saved}");
+    for (file, end) in files.iter().zip(["evil.txt", "large.json"]) {
+        let name = file.file_name().into_string().unwrap();
+        assert!(name.ends_with(end) && !name.contains(UNFIT), "{name:?}");
+    }
+    assert!(std::fs::read(files[1].path()).unwrap().starts_with(b"{"), "it is fetched");
     assert_eq!(std::fs::read(files[0].path()).unwrap(), b"saved");
     // What is advised is what is meant, in a shell too: nobody's words become a command.
     for command in [&["send", "hello"][..], &["task", "list"]] {

@@ -33,7 +33,10 @@ impl Mesh {
                 // What is canceled goes on over there, and would keep a question of the same server waiting.
                 "long": {"mcp": {"command": command("mcp-server-everything"), "args": ["stdio"]}},
                 "files": {"mcp": {"command": command("mcp-server-filesystem"), "args": ["docs"]}},
-                "rows": {"mcp": {"command": "python3", "args": [repository("tests/python/rows.py")]}},
+                "rows": {
+                    "mcp": {"command": "python3", "args": [repository("tests/python/rows.py")]},
+                    "limits": {"result_inline_max": 64 << 10},
+                },
                 "gone": {"mcp": {"command": "sh", "args": ["-c", "exit 1"]}},
             },
         });
@@ -95,7 +98,7 @@ fn check(said: &Value) {
     assert_eq!(said["wrong"]["error"], true);
     assert_eq!(said["read"]["texts"][0], "written down");
     // It has gone by reference, and is whole all the same for an SDK that checks what a tool has promised.
-    assert_eq!((&said["rows"]["count"], &said["rows"]["error"]), (&json!(1_500), &json!(false)), "{}", said["rows"]);
+    assert_eq!((&said["rows"]["count"], &said["rows"]["error"]), (&json!(300), &json!(false)), "{}", said["rows"]);
     assert!(said["rows"]["kinds"].as_array().unwrap().contains(&json!("resource_link")), "{}", said["rows"]);
     assert!(said["agents"]["texts"][0].as_str().unwrap().contains("everything"));
     assert_eq!(said["long"]["error"], false, "{}", said["long"]);

@@ -1,4 +1,4 @@
-"""An MCP server whose one tool gives a structured result of 1.5 MB, as it has promised. Standard library only."""
+"""An MCP server whose one tool gives a structured result of 300 KB, as it has promised. Standard library only."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ def answer(method, params):
         return {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": server}
     if method == "tools/list":
         return {"tools": [TOOL]}
-    rows = {"rows": [{"row": row, "text": "x" * 1000} for row in range(1500)]}
+    rows = {"rows": [{"row": row, "text": "x" * 1000} for row in range(300)]}
     return {"content": [{"type": "text", "text": json.dumps(rows)}], "structuredContent": rows}
 
 

@@ -8,7 +8,10 @@ mod told;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use cost::{COST_MAX, LINE_LENGTH_MAX, NESTING_MAX, NODES_MAX};
@@ -171,6 +174,8 @@ pub trait Rules: fmt::Debug + Send + Sync + 'static {
 pub struct Policy {
     rules: Arc<RwLock<Arc<dyn Rules>>>,
     told: Arc<Told>,
+    /// How often the rules were replaced.
+    replaced: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -206,13 +211,19 @@ impl Rules for OwnerOnly {
 impl Policy {
     /// A policy of these rules.
     pub fn new(rules: impl Rules) -> Self {
-        Self { rules: Arc::new(RwLock::new(Arc::new(rules))), told: Arc::default() }
+        Self { rules: Arc::new(RwLock::new(Arc::new(rules))), told: Arc::default(), replaced: Arc::default() }
     }
 
     /// From now on, here and wherever there is a clone of this policy, the rules of the other one are asked.
     pub fn replace(&self, other: &Self) {
         let rules = other.rules();
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        self.replaced.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often the rules were replaced: as long as it is the same, everybody may do what he could.
+    pub fn generation(&self) -> u64 {
+        self.replaced.load(Ordering::Acquire)
     }
 
     fn rules(&self) -> Arc<dyn Rules> {

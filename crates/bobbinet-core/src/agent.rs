@@ -10,6 +10,9 @@ use crate::{Effect, Json, SkillId};
 /// is meant (DESIGN section 7). A breaking change is another name.
 pub const EXTENSION_URI: &str = "urn:bobbinet:skills:v1";
 
+/// Stands in the metadata of a result that another agent than the one that was asked has made: that one's name.
+pub const VIA_KEY: &str = "urn:bobbinet:via:v1";
+
 /// The skill that the metadata of a message, or of its request, names under our extension: as `{"skill": NAME}`, or by its name alone. As it
 /// was written: what is no name of a skill was named all the same, and is not there.
 pub fn skill_named_in(metadata: &Json) -> Option<String> {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bobbinet_core::{Call, Description, Fault, Json, Message, MessageId, Outcome, Plan, Question, SkillId, Task};
 
-use crate::{lanes::Lane, offers::Offers, run::Run};
+use crate::{call_log::CallLog, lanes::Lane, offers::Offers, run::Run};
 
 /// An agent: a wrapped MCP server, a flow, a handler.
 #[async_trait]
@@ -81,6 +81,17 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// Whether its runs begin tasks of other agents ([`Run::begin_child`]): then who asks is kept with its tasks, as policy is asked
     /// about each of those.
     fn begins_tasks(&self) -> bool {
+        false
+    }
+
+    /// Where those listen who wait for one of its calls and want to hear what its server says for a log meanwhile, if there is such a server.
+    fn call_log(&self) -> Option<&Arc<CallLog>> {
+        None
+    }
+
+    /// Whether it is an MCP server, whose requests its questions have in the words of MCP: no other agent borrows a host's model by a
+    /// question that looks like that.
+    fn asks_in_mcp(&self) -> bool {
         false
     }
 

@@ -27,6 +27,9 @@ pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
     /// Whether followers are told each of its events, so that a generation is a version, and a follower need not look for its place.
     const IS_ALL_PUBLIC: bool = false;
 
+    /// Whether one that is due is dropped with all that belongs to it, and told nothing.
+    const IS_DROPPED_WHEN_DUE: bool = false;
+
     /// The stream that keeps it.
     fn stream(id: &Self::Id) -> StreamId;
 

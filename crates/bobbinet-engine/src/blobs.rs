@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bobbinet_core::{AgentName, Principal, StreamId, TaskId, Tenant, Timestamp};
+use bobbinet_core::{AgentName, Content, Message, Principal, StreamId, TaskId, Tenant, Timestamp};
 use bobbinet_store::{
     Store, StoreError,
     blobs::{BlobError, BlobHash, BlobOwner, Blobs, Holding},
@@ -93,6 +93,14 @@ pub fn blob_holder(holder: &StreamId) -> String {
 }
 
 impl TaskBlobs {
+    /// Whether a message names what a task refers to: its caller is asked about when that is read.
+    pub(crate) fn is_named_in(&self, message: &Message) -> bool {
+        message.parts.iter().any(|part| match &part.content {
+            Content::Url(url) => matches!(self.urls.place(url), Some(BlobPlace::Task(..))),
+            Content::Text(_) | Content::Raw(_) | Content::Data(_) => false,
+        })
+    }
+
     /// These, at these URLs.
     pub fn new(blobs: Arc<Blobs>, urls: Arc<dyn BlobUrls>) -> Self {
         Self { blobs, urls }

@@ -145,6 +145,17 @@ impl Run {
         self.handle_of(id).await
     }
 
+    /// Another task of whoever asked for this one: as it stands, and for whoever waits for it ([`Run::settled`]).
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] if it is gone, or somebody else's.
+    pub async fn other_task(&self, id: &TaskId) -> Result<(Handle, Arc<Task>), ChildError> {
+        let handle = self.handle_of(id).await?;
+        let task = handle.accepted().await?;
+        let is_own = task.tenant == self.task.tenant && task.owner == self.task.owner;
+        if is_own { Ok((handle, task)) } else { Err(EngineError::NotFound.into()) }
+    }
+
     /// Whether policy may allow whoever asked for this task to have this called by a child, of which not all arguments are known yet.
     ///
     /// # Errors
@@ -370,7 +381,7 @@ impl Rest {
 }
 
 /// For whom a run begins tasks: whoever asked for its own.
-pub(crate) fn caller_of(task: &Task) -> Caller {
+fn caller_of(task: &Task) -> Caller {
     task.caller.as_deref().cloned().unwrap_or_else(|| Caller::new(task.owner.clone(), task.tenant.clone()))
 }
 

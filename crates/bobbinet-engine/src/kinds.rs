@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bobbinet_core::{Generation, Limits, StreamId};
+use bobbinet_core::{Generation, Limits, StreamId, Timestamp};
 use bobbinet_store::{Query, Store, Summary, Version};
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -61,6 +61,15 @@ impl<A: Aggregate> ErasedKind for Aggregates<A> {
 
     fn wake(&self, stream: &StreamId, summary: &Summary) -> bool {
         let Some(id) = A::id_of(stream) else { return false };
+        if A::IS_DROPPED_WHEN_DUE {
+            let (aggregates, due) = (self.clone(), summary.due);
+            self.lifecycle.start(async move {
+                if let Err(error) = aggregates.drop_due(&id, due).await {
+                    warn!(%id, %error, "could not drop what is over; trying again");
+                }
+            });
+            return true;
+        }
         if let Some(command) = A::when_due(summary) {
             let aggregates = self.clone();
             self.lifecycle.start(async move {
@@ -181,6 +190,15 @@ impl<A: Aggregate> Aggregates<A> {
     /// If the store does not drop it.
     pub async fn forget(&self, id: &A::Id) -> Result<(), EngineError> {
         self.streams.forget(id).await
+    }
+
+    /// Drops one that was seen to be due then, unless it has moved on. Nobody decides about it meanwhile.
+    async fn drop_due(&self, id: &A::Id, due: Option<Timestamp>) -> Result<(), EngineError> {
+        let live = self.live(id).await?;
+        let _turn = self.turn(&live).await?;
+        let state = self.streams.state_of(&live).await?;
+        let is_due = state.is_some_and(|state| state.summary(self.streams.limits()).due == due);
+        if is_due { self.streams.forget(id).await } else { Ok(()) }
     }
 
     /// What happens to one after this event.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bobbinet_core::{AgentName, Caller, ContextId, State, StreamId, Task, Timestamp};
 use bobbinet_store::{Listing, Query, Version};
 
-use crate::{Engine, EngineError, engine_inner::EngineInner};
+use crate::{Engine, EngineError, Run, engine_inner::EngineInner};
+
+/// Bytes of the tasks of a context that a run looks at.
+const IN_CONTEXT_BYTES: usize = 64 << 20;
 
 /// Which tasks to list. A field that is `None` does not filter.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +76,35 @@ impl Engine {
     }
 }
 
+impl Run {
+    /// Other tasks of its agent in its context, of whoever asked for this one: the newest ones, so many at the most.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn others_in_context(&self, max: usize) -> Result<Vec<Arc<Task>>, EngineError> {
+        let mut tasks = self.host.in_context(&self.task, max).await?;
+        tasks.retain(|task| task.id != self.task.id);
+        Ok(tasks)
+    }
+}
+
 impl EngineInner {
+    /// The newest tasks of the same owner, agent and context as this one.
+    pub(crate) async fn in_context(&self, task: &Task, max: usize) -> Result<Vec<Arc<Task>>, EngineError> {
+        let query = Query {
+            tenant: task.tenant.as_str().to_owned(),
+            owner: Some(task.owner.as_str().to_owned()),
+            agent: Some(task.agent.as_str().to_owned()),
+            context: Some(task.context.as_str().to_owned()),
+            page_size: max,
+            ..Query::default()
+        };
+        let listing = self.store.list(&query).await?;
+        let mut list = TaskList { tasks: Vec::new(), total: listing.total, listing, places: Vec::new(), read: 0 };
+        self.read_list(&mut list, IN_CONTEXT_BYTES).await?;
+        Ok(list.tasks)
+    }
+
     /// Reads the tasks of a list in their order until they are enough bytes: what they weigh is known when they are read.
     async fn read_list(&self, list: &mut TaskList, bytes_max: usize) -> Result<(), EngineError> {
         let mut bytes = 0;

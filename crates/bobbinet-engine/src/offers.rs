@@ -1,10 +1,15 @@
 //! What an agent offers beside what its skills say, for edges that show it as such.
 
+use std::collections::BTreeMap;
+
 use bobbinet_core::{Json, SkillId};
 
 /// Resources and prompts of an agent: each is read by a skill, as a task like any other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offers {
+    /// What there is to say of tools beside what their skills say, each a JSON object as MCP has it (`annotations`, `_meta`). Of one that is
+    /// not here nobody says anything.
+    pub tools: BTreeMap<SkillId, Json>,
     /// The skill that reads a resource by its `uri`, if there are any.
     pub reader: Option<SkillId>,
     /// The resources, each a JSON object as MCP has it (`uri`, `name` …).

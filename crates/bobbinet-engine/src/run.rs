@@ -89,6 +89,9 @@ pub(crate) trait RunHost: Send + Sync + 'static {
     /// These are not to begin.
     fn give_up(&self, children: Vec<Beginning<Task>>);
 
+    /// The newest tasks of the same owner, agent and context as this one.
+    async fn in_context(&self, task: &Task, max: usize) -> Result<Vec<Arc<Task>>, EngineError>;
+
     /// For whoever waits for a child.
     fn handle(&self, live: Arc<LiveTask>) -> Handle;
 
@@ -106,8 +109,8 @@ pub(crate) enum LentFor {
     Anybody(Option<Lane>),
     /// Tasks that this run waits for, and so as many as there are.
     Children,
-    /// Others that wait for the same as this one and ask nothing of anybody themselves: as many as there are.
-    Equals,
+    /// Others that wait for the same as this one and ask nothing of anybody themselves: as many as there are; and this lane with it.
+    Equals(Option<Lane>),
 }
 
 /// A call in progress. Cheap to clone; every clone speaks for the same run.
@@ -389,9 +392,9 @@ impl Run {
         LentSlot(self.host.lend(&self.task.agent, LentFor::Anybody(None)))
     }
 
-    /// The same while it waits for what another run does for both. However many do that, they keep no slot from anybody.
+    /// The same while it waits for what another run does for both. However many do that, they keep no slot from anybody, nor their lane.
     pub fn step_aside_for_equal(&self) -> LentSlot {
-        LentSlot(self.host.lend(&self.task.agent, LentFor::Equals))
+        LentSlot(self.host.lend(&self.task.agent, LentFor::Equals(self.lane.clone())))
     }
 
     /// Returns when the task was canceled. The agent should tell the other side, and may take [`CANCEL_GRACE`] to learn

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use crate::{
     Run,
     blobs::{BlobPlace, TaskBlobs, account},
-    children::caller_of,
 };
 
 /// A blob that a task refers to now.
@@ -103,6 +102,19 @@ impl Run {
         Ok((bytes, kind))
     }
 
+    /// Has the run's task hold a blob that another task of its owner holds, and gives the URL that its own readers fetch it by.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`] also for somebody else's.
+    pub async fn hold_blob(&self, url: &str) -> Result<String, BlobError> {
+        let blobs = self.host.blobs().ok_or(BlobError::NotFound)?;
+        let held = self.own(blobs, &blobs.urls.place(url).ok_or(BlobError::NotFound)?)?;
+        let kind = BlobKind { media_type: held.label.media_type.clone(), filename: held.label.filename.clone() };
+        let from = (&held.holder, held.hash);
+        let held = blobs.blobs.share(from, &self.task().id.stream(), self.label(kind)).await?;
+        Ok(blobs.urls.url(&self.task().agent, &BlobPlace::Task(self.task().id, held.hash)))
+    }
+
     fn own(&self, blobs: &TaskBlobs, place: &BlobPlace) -> Result<Arc<Holding>, BlobError> {
         let held = blobs.at(place)?;
         let is_own = held.label.owner == account(&self.task().tenant, self.owner());
@@ -115,10 +127,12 @@ impl Run {
             BlobPlace::Task(task, _) if *task != self.task().id => task,
             BlobPlace::Task(..) | BlobPlace::Upload(..) => return Ok(()),
         };
+        // It is kept where a message names such a blob. Of one that was kept before, or came with an answer, nothing but its owner is known.
+        let Some(caller) = &self.task().caller else { return Ok(()) };
         let found = self.host.tasks().store.summary(&task.stream()).await;
         let found = found.map_err(|error| BlobError::Unavailable(error.to_string()))?;
         let agent = found.and_then(|(_, summary)| AgentName::parse(&summary.agent).ok()).ok_or(BlobError::NotFound)?;
-        let allowed = self.host.authorizer().allows_get(&caller_of(self.task()), &agent);
+        let allowed = self.host.authorizer().allows_get(caller, &agent);
         allowed.map_err(|fault| {
             tracing::info!(task = %self.task().id, %agent, why = fault.text, "a task's blob is not given to another call");
             BlobError::NotFound

@@ -65,7 +65,8 @@ impl RunHost for Arc<EngineInner> {
         let slots = &self.agents.get(agent.as_str())?.slots;
         Some(match whom {
             LentFor::Anybody(lane) => slots.lend(self, lane),
-            LentFor::Children | LentFor::Equals => slots.lend_to_all(self),
+            LentFor::Children => slots.lend_to_all(self, None),
+            LentFor::Equals(lane) => slots.lend_to_all(self, lane),
         })
     }
 
@@ -104,6 +105,10 @@ impl RunHost for Arc<EngineInner> {
 
     fn give_up(&self, children: Vec<Beginning<Task>>) {
         children.iter().for_each(|child| self.failed(&child.live));
+    }
+
+    async fn in_context(&self, task: &Task, max: usize) -> Result<Vec<Arc<Task>>, EngineError> {
+        EngineInner::in_context(self, task, max).await
     }
 
     async fn reply(&self, caller: &Caller, child: &Handle, answer: Message) -> Result<Handle, ChildError> {

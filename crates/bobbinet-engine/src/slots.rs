@@ -224,8 +224,8 @@ impl Slots {
 
     /// The same for a call that waits for tasks it has begun, which need slots too, perhaps of the same agent; or for an equal call, beside which
     /// it does nothing: so there is no bound but that of tasks.
-    pub(crate) fn lend_to_all(self: &Arc<Self>, owner: &Arc<impl SlotOwner>) -> Lent {
-        self.lend_within(&weak(owner), usize::MAX, None)
+    pub(crate) fn lend_to_all(self: &Arc<Self>, owner: &Arc<impl SlotOwner>, lane: Option<Lane>) -> Lent {
+        self.lend_within(&weak(owner), usize::MAX, lane)
     }
 
     fn lend_for(self: &Arc<Self>, owner: &Weak<dyn SlotOwner>, lane: Option<Lane>) -> Lent {

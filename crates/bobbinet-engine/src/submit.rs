@@ -113,6 +113,8 @@ impl EngineInner {
             expires: now.after(IDEMPOTENCY_TTL),
             now,
         });
+        let is_asked_about =
+            registered.agent.begins_tasks() || self.blobs.as_ref().is_some_and(|blobs| blobs.is_named_in(&new.message));
         let submitted = Submitted {
             tenant: caller.tenant.clone(),
             owner: caller.principal.clone(),
@@ -122,7 +124,7 @@ impl EngineInner {
             planned_call: None,
             trace: new.trace,
             parent,
-            caller: registered.agent.begins_tasks().then(|| Arc::new(caller.clone())),
+            caller: is_asked_about.then(|| Arc::new(caller.clone())),
         };
         let slot_held_by = permit.is_some().then(|| self.processes.own());
         let command = Command::Submit(Submission { submitted, plan, deferred, slot_held_by });

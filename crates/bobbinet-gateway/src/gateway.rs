@@ -328,6 +328,11 @@ impl Gateway {
         self.engine.cancel(context.caller, context.agent, &id).await.map_err(GatewayError::Cancel)
     }
 
+    /// How often it was said anew who may do what.
+    pub fn policy_generation(&self) -> u64 {
+        self.policy.generation()
+    }
+
     /// How many bytes an event may have.
     pub fn event_bytes_max(&self) -> usize {
         self.engine.limits().event_bytes_max

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bobbinet_core::{Json, json::line};
 use bobbinet_outbound::sse::SseParser;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -23,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     headers,
-    revision::Revision,
+    line_messages::{is_answer_to, stateless, version_of, with_id},
     rpc::{self, Incoming, Params, RpcError},
 };
 
@@ -35,6 +34,9 @@ const OUT_MAX: usize = 64;
 
 /// How long a node that cannot be connected to is tried: one that is started anew takes a moment.
 const RECONNECT_MAX: Duration = Duration::from_secs(30);
+
+/// The same for one that was never there: a host waits for its handshake, and gives up.
+const FIRST_CONNECT_MAX: Duration = Duration::from_secs(4);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Between two tries to hear what the node tells by itself.
@@ -58,6 +60,8 @@ pub struct NodeDoor {
     pub url: String,
     /// Who asks.
     pub who: Arc<ShowWho>,
+    /// Is told, once each time, that the node cannot be reached: for whoever looks for the reason of a silence.
+    pub unreached: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl fmt::Debug for NodeDoor {
@@ -78,6 +82,10 @@ struct Bridge {
 
 #[derive(Default)]
 struct State {
+    /// Whether the node has answered before.
+    was_reached: bool,
+    /// Whether it was told that it cannot be reached now.
+    is_unreached: bool,
     session: Option<String>,
     version: Option<String>,
     /// The handshake, to be said again if the node has forgotten it.
@@ -206,7 +214,8 @@ impl Bridge {
     async fn tell(&self, json: &Json) {
         let told = async {
             let response = self.post(json, &[]).await?;
-            if response.status().is_success() && response.status() != StatusCode::ACCEPTED {
+            let is_answered = response.status().is_success() || json.as_str().starts_with('[');
+            if is_answered && response.status() != StatusCode::ACCEPTED {
                 self.forward(response, None).await?;
             }
             Ok::<_, Broken>(())
@@ -218,16 +227,22 @@ impl Bridge {
 
     async fn request(&self, json: &Json, id: &Json, method: &str, params: &Params) {
         if let Err(Broken::Node(why)) = self.exchange(json, id, method, params).await {
-            let error = RpcError::at_the_door(&why, StatusCode::BAD_GATEWAY);
-            self.out.send(error.to_json(Some(id))).await.ok();
+            self.out.send(RpcError::no_node(&why).to_json(Some(id))).await.ok();
         }
     }
 
     async fn exchange(&self, json: &Json, id: &Json, method: &str, params: &Params) -> Result<(), Broken> {
         let headers = if headers::is_stateless_in_body(params) { stateless(method, params) } else { Vec::new() };
-        let session = self.lock().session.clone();
-        let mut response = self.post(json, &headers).await?;
         let is_hello = method == "initialize" && headers.is_empty();
+        let (session, has_begun) = {
+            let state = self.lock();
+            (state.session.clone(), state.session.is_some() || state.hello.is_some())
+        };
+        if !has_begun && headers.is_empty() && !is_hello && method != "ping" {
+            let text = "no handshake was said yet: begin with `initialize`, or say in `_meta` which revision this is";
+            return self.say(RpcError::invalid_request(text).to_json(Some(id))).await;
+        }
+        let mut response = self.post(json, &headers).await?;
         if response.status() == StatusCode::NOT_FOUND && session.is_some() && headers.is_empty() && !is_hello {
             // The node has forgotten the session, and so has not looked at the request.
             self.begin_again(session).await?;
@@ -307,13 +322,23 @@ impl Bridge {
     /// One request of HTTP. A node that cannot be connected to has heard nothing, and is tried again for a while.
     async fn post(&self, json: &Json, headers: &[(HeaderName, HeaderValue)]) -> Result<Response, Broken> {
         let begun = Instant::now();
+        let patience = if self.lock().was_reached { RECONNECT_MAX } else { FIRST_CONNECT_MAX };
         loop {
             match self.prepared(json, headers)?.send().await {
-                Ok(response) => return Ok(response),
-                Err(error) if error.is_connect() && begun.elapsed() < RECONNECT_MAX => sleep(RECONNECT_PAUSE).await,
+                Ok(response) => {
+                    let mut state = self.lock();
+                    (state.was_reached, state.is_unreached) = (true, false);
+                    return Ok(response);
+                }
                 Err(error) if error.is_connect() => {
                     let text = format!("no node answers at {}: start it with `bobbinet up`", self.door.url);
-                    return Err(Broken::Node(text));
+                    if !std::mem::replace(&mut self.lock().is_unreached, true) {
+                        (self.door.unreached)(&text);
+                    }
+                    if begun.elapsed() >= patience {
+                        return Err(Broken::Node(text));
+                    }
+                    sleep(RECONNECT_PAUSE).await;
                 }
                 Err(error) => return Err(broke(&error)),
             }
@@ -398,61 +423,8 @@ impl Bridge {
 
 fn broke(error: &reqwest::Error) -> Broken {
     Broken::Node(format!(
-        "the connection to the node broke ({}): what it has begun goes on, and mesh_task finds it",
+        "the connection to the node broke ({}): what it has begun goes on, and mesh_task without a task lists it among your newest: look \
+         there before you call again",
         if error.is_timeout() { "it took too long" } else { "it ended in the middle of an answer" }
     ))
-}
-
-/// The headers of a message of a revision without sessions.
-fn stateless(method: &str, params: &Params) -> Vec<(HeaderName, HeaderValue)> {
-    let name = match method {
-        "tools/call" | "prompts/get" => params.optional::<String>("name"),
-        "resources/read" => params.optional::<String>("uri"),
-        "tasks/get" | "tasks/update" | "tasks/cancel" => params.optional::<String>("taskId"),
-        _ => Ok(None),
-    };
-    let said = [
-        (headers::VERSION, headers::version_in_body(params)),
-        (headers::METHOD, Some(method.to_owned())),
-        (headers::NAME, name.ok().flatten()),
-    ];
-    said.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), in_header(&value?)?))).collect()
-}
-
-/// A value as it can stand in a header: as it is, or encoded.
-fn in_header(value: &str) -> Option<HeaderValue> {
-    let is_plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.trim() == value;
-    match is_plain && !value.starts_with("=?base64?") {
-        true => HeaderValue::from_str(value).ok(),
-        false => HeaderValue::from_str(&format!("=?base64?{}?=", STANDARD.encode(value))).ok(),
-    }
-}
-
-fn fields(message: &Json) -> BTreeMap<String, Json> {
-    message.read().unwrap_or_default()
-}
-
-fn is_answer_to(message: &Json, id: &Json) -> bool {
-    let fields = fields(message);
-    fields.get("id") == Some(id) && !fields.contains_key("method")
-}
-
-/// The answer as one to this request: what is refused before a request is read has no id.
-fn with_id(answer: &Json, id: &Json) -> Json {
-    let mut fields = fields(answer);
-    match fields.get("id") {
-        Some(known) if known.as_str() != "null" => answer.clone(),
-        Some(_) | None if fields.is_empty() => answer.clone(),
-        Some(_) | None => {
-            fields.insert("id".to_owned(), id.clone());
-            Json::of(&fields)
-        }
-    }
-}
-
-/// The revision that a handshake has come to.
-fn version_of(answer: &Json) -> Option<String> {
-    let result = fields(&fields(answer).remove("result")?);
-    let version: String = result.get("protocolVersion")?.read().ok()?;
-    Revision::read(&version).map(|_| version)
 }

@@ -6,10 +6,9 @@ use bobbinet_core::{
     AgentName, Caller, ContextId, Event, Json, Message, MessageId, Part, Role, SkillId, Task, TaskId,
     operation::{CancelParams, Configuration, GetParams, SendParams, SubscribeParams},
 };
-use bobbinet_engine::EngineError;
+use bobbinet_engine::{EngineError, Severity};
 use bobbinet_gateway::{AdmissionPermit, Answer, GatewayError, RequestContext, StreamItem, TaskStream};
 use bobbinet_wire::EXTENSION_URI;
-use serde_json::json;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -18,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    asked::Names,
     client::McpClient,
     door::{Door, Outgoing},
     object::Object,
     progress::Progress,
-    question::{Answered, Elicitation},
+    question::Answered,
     reading::{self, Shape},
+    restored,
     result::{self, CallResult},
     rpc::{self, RpcError},
     server_error::ServerError,
@@ -32,9 +33,6 @@ use crate::{
     tasks::{self, state_of},
     tools,
 };
-
-/// The key of the one question that a result asks (2026-07-28), if the server that asks has no name for it.
-const QUESTION_KEY: &str = "answer";
 
 /// A call at work.
 pub(crate) struct Call {
@@ -49,6 +47,10 @@ pub(crate) struct Call {
     pub(crate) is_strict: bool,
     /// What is asked for.
     pub(crate) shape: Shape,
+    /// How grave what a server says for a log must be for the client to hear it, if it wants to hear any.
+    pub(crate) log: Option<Severity>,
+    /// The id of the message that begins the task, if somebody must know it before.
+    pub(crate) message_id: Option<MessageId>,
     /// Under which token the client wants to hear how far it is.
     pub(crate) progress: Option<Json>,
     pub(crate) trace: Option<Arc<str>>,
@@ -86,7 +88,7 @@ pub(crate) enum Done {
 }
 
 /// Why nothing more is heard.
-enum Over {
+pub(crate) enum Over {
     /// The client has gone. The task goes on.
     Gone,
     Failed(RpcError),
@@ -106,7 +108,13 @@ impl Call {
             let begun = self.get(task).await.ok().and_then(|task| tasks::progress_token(&task));
             self.progress = begun.or(self.progress);
         }
-        match self.carry_out(work, permit).await {
+        let lines = self.listen(&work).await;
+        let carrying = self.carry_out(work, permit);
+        let carried_out = match &lines {
+            Some(lines) => self.telling(lines, carrying).await,
+            None => carrying.await,
+        };
+        match carried_out {
             Ok(_) if self.canceled.is_cancelled() => Ok(Done::Unheard),
             Ok(done) => Ok(done),
             Err(Over::Gone) => Ok(Done::Unheard),
@@ -129,7 +137,10 @@ impl Call {
                     params.message.metadata = noted(params.message.metadata, tasks::PROGRESS_KEY, token.clone());
                 }
                 return match self.submit(params, permit).await? {
-                    Answer::Task(task) => Ok(self.created(&task)),
+                    Answer::Task(task) => {
+                        self.tell_states(&task).await;
+                        Ok(self.created(&task))
+                    }
                     Answer::Message(_) => Err(RpcError::invalid_request("it answers at once, and has no task").into()),
                 };
             }
@@ -155,10 +166,10 @@ impl Call {
             if self.client.revision.is_stateless() || self.canceled.is_cancelled() {
                 return Ok(self.asks_or_ends(task).await?);
             }
-            let (Some(session), Some(elicitation)) = (&self.session, tasks::elicitation(task, self.client)) else {
+            let (Some(session), Some(asked)) = (&self.session, tasks::asked(task, self.client, &self.door)) else {
                 return Ok(self.result(task).await?);
             };
-            let parts = match self.ask(session, &elicitation, &task.id).await? {
+            let parts = match self.ask(session, &asked, &task.id).await? {
                 Answered::Tell(parts) => parts,
                 Answered::Refused => {
                     let task = self.cancel(&task.id).await?;
@@ -185,13 +196,16 @@ impl Call {
                 Ok(Done::Result(result))
             }
             shape @ (Shape::Resource { .. } | Shape::Prompt) => {
+                // What is read is the content, however large: it is no result that a model could fetch the rest of.
+                let whole = Box::pin(restored::restored(&self.door, &self.caller, task, revision)).await?;
+                let task = whole.as_ref().unwrap_or(task);
                 reading::result(task, shape, revision, self.door.limits.list_ttl_ms()).map(Done::Written)
             }
         }
     }
 
     fn created(&self, task: &Task) -> Done {
-        Done::Written(tasks::created(task, self.client, &self.door.limits))
+        Done::Written(tasks::created(task, self.client, &self.door))
     }
 
     /// Whether this client may be given a task in place of a result.
@@ -201,11 +215,11 @@ impl Call {
 
     /// The question as a result of its own, where there are no handshakes and the client can be asked; else how the task stands.
     async fn asks_or_ends(&self, task: &Task) -> Result<Done, RpcError> {
-        match tasks::elicitation(task, self.client).filter(|_| self.client.revision.is_stateless()) {
-            Some(elicitation) => {
+        match tasks::asked(task, self.client, &self.door).filter(|_| self.client.revision.is_stateless()) {
+            Some(asked) => {
                 let asks = Object::default()
                     .with("resultType", "input_required")
-                    .with("inputRequests", &Object::default().with_owned(key_of(&elicitation), elicitation.request()))
+                    .with("inputRequests", &asked.requests(Names::InResult))
                     .with("requestState", &state_of(task));
                 Ok(Done::Written(asks.to_json()))
             }
@@ -222,9 +236,9 @@ impl Call {
         permit: AdmissionPermit,
     ) -> Result<(), RpcError> {
         let task = self.get(task).await?;
-        let asked = tasks::elicitation(&task, self.client).zip(answers.get(&tasks::question_key(&task)));
-        let Some((elicitation, answer)) = asked else { return Ok(()) };
-        match elicitation.read(answer) {
+        let asked = tasks::asked(&task, self.client, &self.door);
+        let answered = asked.and_then(|asked| asked.read(answers, Names::OfTask(&task)));
+        match answered.unwrap_or(Answered::Unclear) {
             Answered::Tell(parts) => self.submit(self.tells(task.id.to_string(), parts), permit).await.map(drop),
             Answered::Refused => self.cancel(&task.id).await.map(drop),
             Answered::Unclear => Ok(()),
@@ -243,10 +257,9 @@ impl Call {
         if asked > task.asked.0 {
             return Err(RpcError::invalid_params("`requestState` is none that was given out here").into());
         }
-        let asked = tasks::elicitation(&task, self.client).filter(|_| state_of(&task) == state);
+        let asked = tasks::asked(&task, self.client, &self.door).filter(|_| state_of(&task) == state);
         let answers: Option<BTreeMap<String, Json>> = answers.and_then(|answers| answers.read().ok());
-        let answer = asked.as_ref().and_then(|elicitation| answers?.remove(&key_of(elicitation)));
-        let (Some(elicitation), Some(answer)) = (asked, answer) else {
+        let Some(answered) = asked.and_then(|asked| asked.read(&answers?, Names::InResult)) else {
             // It has been answered already, or nobody has: what is there to be said is said anew.
             return if task.state.is_terminal() || task.state.is_interrupted() {
                 Ok(Err(task))
@@ -255,7 +268,7 @@ impl Call {
                 Ok(Ok(Answer::Task(self.wait(task.id.to_string()).await?)))
             };
         };
-        match elicitation.read(&answer) {
+        match answered {
             Answered::Tell(parts) => Ok(Ok(self.send(self.tells(task.id.to_string(), parts), permit).await?)),
             Answered::Refused => Ok(Err(self.cancel(&task.id).await?)),
             Answered::Unclear => Ok(Err(task)),
@@ -263,15 +276,16 @@ impl Call {
     }
 
     fn begins(&self, parts: Vec<Part>, context: Option<ContextId>) -> SendParams {
-        SendParams { context, ..self.says(None, parts) }
+        let declared = self.client.declared().filter(|_| self.door.is_of_mcp(&self.agent));
+        let mut params = SendParams { context, ..says(self.skill.as_ref(), None, parts, declared.as_ref()) };
+        if let Some(id) = &self.message_id {
+            params.message.id = id.clone();
+        }
+        params
     }
 
     fn tells(&self, task: String, parts: Vec<Part>) -> SendParams {
-        self.says(Some(task), parts)
-    }
-
-    fn says(&self, task: Option<String>, parts: Vec<Part>) -> SendParams {
-        says(self.skill.as_ref(), task, parts)
+        says(self.skill.as_ref(), Some(task), parts, None)
     }
 
     fn context(&self, is_new: bool) -> RequestContext<'_> {
@@ -386,7 +400,7 @@ impl Call {
         Ok(self.get(&id.to_string()).await?)
     }
 
-    async fn get(&self, task: &str) -> Result<Arc<Task>, RpcError> {
+    pub(crate) async fn get(&self, task: &str) -> Result<Arc<Task>, RpcError> {
         let params = GetParams { id: task.to_owned(), ..GetParams::default() };
         self.told(self.door.server.gateway().get(&self.context(false), &params).await)
     }
@@ -400,29 +414,12 @@ impl Call {
         }
     }
 
-    /// Asks the client, on the stream of its request.
-    async fn ask(&self, session: &Arc<Session>, elicitation: &Elicitation, task: &TaskId) -> Result<Answered, Over> {
-        let mut asked = session.ask();
-        let params = match self.shape {
-            Shape::Payload => tasks::related(&elicitation.params, task),
-            Shape::Tool | Shape::Resource { .. } | Shape::Prompt => elicitation.params.clone(),
-        };
-        self.say(rpc::request(&asked.id, "elicitation/create", &params)).await?;
-        tokio::select! {
-            biased;
-            answer = asked.answered() => Ok(answer.map_or(Answered::Unclear, |answer| elicitation.read(&answer))),
-            () = self.canceled.cancelled() => Ok(Answered::Refused),
-            () = self.gone() => Err(Over::Gone),
-            () = self.stopped() => Ok(Answered::Unclear),
-        }
-    }
-
-    async fn say(&self, message: Json) -> Result<(), Over> {
+    pub(crate) async fn say(&self, message: Json) -> Result<(), Over> {
         self.out.send(Outgoing::plain(message)).await.map_err(|_| Over::Gone)
     }
 
     /// The client reads no more. Where that takes the call back, it is told so.
-    async fn gone(&self) {
+    pub(crate) async fn gone(&self) {
         self.out.closed().await;
         if self.client.revision.is_stateless() {
             std::future::pending().await
@@ -430,7 +427,7 @@ impl Call {
     }
 
     /// The node stops, and what it has in flight has had its time.
-    async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         self.door.server.stop().cancelled().await;
         sleep(self.door.server.limits().drain()).await;
     }
@@ -444,16 +441,18 @@ impl Call {
     }
 }
 
-/// Under which name a question is asked in a result.
-fn key_of(elicitation: &Elicitation) -> String {
-    elicitation.key.clone().unwrap_or_else(|| QUESTION_KEY.to_owned())
-}
-
-/// A message to an agent, or to a task of it.
-pub(crate) fn says(skill: Option<&SkillId>, task: Option<String>, parts: Vec<Part>) -> SendParams {
+/// A message to an agent, or to a task of it; what its client has `declared`, its server may ask for.
+pub(crate) fn says(
+    skill: Option<&SkillId>,
+    task: Option<String>,
+    parts: Vec<Part>,
+    declared: Option<&Object>,
+) -> SendParams {
     // Only a first message says which skill is meant: an answer is the question's.
     let skill = skill.filter(|_| task.is_none());
-    let metadata = skill.map(|skill| Json::from(&json!({ EXTENSION_URI: {"skill": skill.as_str()} })));
+    let ours =
+        Object::default().with_some("skill", skill.map(SkillId::as_str)).with_some("clientCapabilities", declared);
+    let metadata = (!ours.is_empty()).then(|| Object::default().with(EXTENSION_URI, &ours).to_json());
     let message = Message {
         id: MessageId::parse(&Uuid::new_v4().to_string()).expect("a UUID is an id"),
         role: Role::User,

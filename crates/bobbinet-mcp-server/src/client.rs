@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bobbinet_core::Json;
 
-use crate::revision::Revision;
+use crate::{object::Object, revision::Revision};
 
 /// A client, and what it can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) struct McpClient {
     pub(crate) takes_tasks: bool,
     /// Whether it lends its model.
     pub(crate) samples: bool,
+    /// Whether it lists its folders and files.
+    pub(crate) lists_roots: bool,
 }
 
 /// The extension by which a server may answer with a task.
@@ -26,7 +28,20 @@ pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 impl McpClient {
     /// One that can be asked nothing.
     pub(crate) fn silent(revision: Revision) -> Self {
-        Self { revision, fills_forms: false, visits_urls: false, takes_tasks: false, samples: false }
+        let (fills_forms, visits_urls, takes_tasks, samples, lists_roots) = (false, false, false, false, false);
+        Self { revision, fills_forms, visits_urls, takes_tasks, samples, lists_roots }
+    }
+
+    /// What it answers of what servers ask for, as the first message of its tasks says it: whatever it can be asked in the words of MCP.
+    pub(crate) fn declared(self) -> Option<Object> {
+        let Self { revision, fills_forms, visits_urls: _, takes_tasks: _, samples, lists_roots } = self;
+        let nothing = Object::default();
+        (revision.is_stateless() || samples || lists_roots).then(|| {
+            Object::default()
+                .with_some("elicitation", fills_forms.then_some(&nothing))
+                .with_some("sampling", samples.then_some(&nothing))
+                .with_some("roots", lists_roots.then_some(&nothing))
+        })
     }
 
     /// One with these capabilities.
@@ -36,15 +51,16 @@ impl McpClient {
         let extensions = capabilities.get("extensions").and_then(fields).unwrap_or_default();
         let takes_tasks = revision.is_stateless() && extensions.contains_key(TASKS);
         let samples = capabilities.contains_key("sampling");
+        let lists_roots = capabilities.contains_key("roots");
         let elicitation = capabilities.get("elicitation").cloned();
         let Some(elicitation) = elicitation.filter(|_| revision.has_elicitation()) else {
-            return Self { takes_tasks, samples, ..Self::silent(revision) };
+            return Self { takes_tasks, samples, lists_roots, ..Self::silent(revision) };
         };
         let modes = fields(&elicitation).unwrap_or_default();
         let visits_urls = modes.contains_key("url") && revision.has_url_elicitation();
         // Whoever names no mode fills in forms.
         let fills_forms = modes.contains_key("form") || !modes.contains_key("url");
-        Self { revision, fills_forms, visits_urls, takes_tasks, samples }
+        Self { revision, fills_forms, visits_urls, takes_tasks, samples, lists_roots }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Parts as the content blocks that they came from: what `bobbinet-mcp` makes of a result's blocks, made blocks again; and the parts of any
 //! other agent as the blocks that say the same.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use bobbinet_core::{Content, Json, Part};
+use bobbinet_core::{Base64, Content, Json, Part};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{object::Object, revision::Revision};
@@ -37,6 +38,9 @@ impl Notes {
 
     /// What every kind of block may have beside its content.
     fn around(&self, block: Object) -> Object {
+        // What its server said beside, which nobody knows.
+        let rest = self.get("rest").and_then(|rest| rest.read::<BTreeMap<String, Json>>().ok()).unwrap_or_default();
+        let block = rest.into_iter().fold(block, |block, (name, value)| block.with_owned(name, value));
         block.with_some("annotations", self.get("annotations")).with_some("_meta", self.get("_meta"))
     }
 }
@@ -110,6 +114,40 @@ pub(crate) fn structured_reference(part: &Part) -> Option<&str> {
 /// Whether it tells of what has gone by reference.
 pub(crate) fn is_preview(part: &Part) -> bool {
     Notes::of(part).text("role").as_deref() == Some("preview")
+}
+
+/// Whether what has gone by reference was bytes, and no text.
+pub(crate) fn was_bytes(part: &Part) -> bool {
+    Notes::of(part).is("bytes")
+}
+
+/// Whether it leads to a list of parts that were too many to go by reference each for itself.
+pub(crate) fn is_list_of_parts(part: &Part) -> bool {
+    Notes::of(part).text("role").as_deref() == Some("parts")
+}
+
+/// The parts of such a list.
+pub(crate) fn listed_parts(list: &Content) -> Option<Vec<Part>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Listed {
+        text: Option<Arc<str>>,
+        raw: Option<String>,
+        url: Option<Arc<str>>,
+        data: Option<Json>,
+        media_type: Option<Arc<str>>,
+        filename: Option<Arc<str>>,
+        metadata: Option<Json>,
+    }
+    let Content::Text(text) = list else { return None };
+    let listed: Vec<Listed> = serde_json::from_str(text).ok()?;
+    let part = |listed: Listed| {
+        let Listed { text, raw, url, data, media_type, filename, metadata } = listed;
+        let raw = raw.map(|raw| Content::Raw(Base64::from_checked(&raw)));
+        let content = text.map(Content::Text).or(raw).or(url.map(Content::Url)).or(data.map(Content::Data))?;
+        Some(Part { content, media_type, filename, metadata })
+    };
+    listed.into_iter().map(part).collect()
 }
 
 /// What a tool has promised that gives a text under a name, with what is told of the text in its place.
@@ -221,8 +259,6 @@ pub(crate) fn without_headers(schema: &Json) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use bobbinet_core::Base64;
-
     use super::*;
 
     fn noted(part: Part, metadata: &str) -> Part {
@@ -246,6 +282,12 @@ mod tests {
             &[Part::text("a"), noted(Part::text("b"), r#"{"annotations":{"priority":1.0}}"#)],
             new,
             &[r#"{"type":"text","text":"a"}"#, r#"{"type":"text","text":"b","annotations":{"priority":1.0}}"#],
+            None,
+        );
+        check(
+            &[noted(Part::text("no"), r#"{"rest":{"error":true}}"#)],
+            new,
+            &[r#"{"type":"text","text":"no","error":true}"#],
             None,
         );
         check(
@@ -303,6 +345,22 @@ mod tests {
         // An agent that is no MCP server marks nothing.
         check(&[data(r#"{"a":1}"#)], new, &[r#"{"type":"text","text":"{\"a\":1}"}"#], Some(r#"{"a":1}"#));
         check(&[data("{}"), data("{}")], new, &[r#"{"type":"text","text":"{}"}"#; 2], None);
+    }
+
+    #[test]
+    fn parts_that_were_too_many_are_read_from_their_list() {
+        let list = r#"[{"text":"a","mediaType":"x/y","metadata":{"uri":"u:a"}},{"raw":"AAEC"},{"data":{"n":1.0}}]"#;
+        let parts = listed_parts(&Content::Text(list.into())).unwrap();
+        let read: Vec<Json> = parts.iter().map(|part| contents(part, "u:a", "u:a")).collect();
+        assert_eq!(
+            read.iter().map(Json::as_str).collect::<Vec<_>>(),
+            [
+                r#"{"uri":"u:a","mimeType":"x/y","text":"a"}"#,
+                r#"{"uri":"u:a","blob":"AAEC"}"#,
+                r#"{"uri":"u:a","text":"{\"n\":1.0}"}"#
+            ]
+        );
+        assert!(listed_parts(&Content::Text("[7]".into())).is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bobbinet_core::{
     AgentName, Caller, Json, Part, SkillId,
     operation::{CancelParams, GetParams},
 };
-use bobbinet_engine::watched;
+use bobbinet_engine::{Severity, watched};
 use bobbinet_gateway::{AdmissionPermit, GatewayError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::{
     call::{Call, Done, Work},
     client::{McpClient, TASKS},
     door::{Door, Outgoing},
+    log_lines::LEVEL_KEY,
     mesh::{self, Asked},
     object::Object,
     offered::Address,
@@ -67,22 +68,23 @@ pub(crate) struct Start {
 }
 
 /// The answer to a handshake.
-pub(crate) fn initialized(revision: Revision) -> Json {
+pub(crate) fn initialized(revision: Revision, door: &Door) -> Json {
     Object::default()
         .with("protocolVersion", revision.as_str())
-        .with("capabilities", &capabilities(revision))
+        .with("capabilities", &capabilities(revision, door))
         .with("serverInfo", &result::server_info())
         .with("instructions", INSTRUCTIONS)
         .to_json()
 }
 
-fn capabilities(revision: Revision) -> Object {
+fn capabilities(revision: Revision, door: &Door) -> Object {
     let (nothing, changes) = (Object::default(), Object::default().with("listChanged", &true));
     let capabilities = Object::default()
         .with("tools", &changes)
         .with("prompts", &changes)
         .with("resources", &Object::default().with("subscribe", &true).with("listChanged", &true))
-        .with_some("completions", revision.has_completions().then_some(&nothing));
+        .with_some("completions", revision.has_completions().then_some(&nothing))
+        .with_some("logging", door.has_logs().then_some(&nothing));
     if revision.has_core_tasks() {
         let of_calls = Object::default().with("tools", &Object::default().with("call", &nothing));
         let tasks = Object::default().with("list", &nothing).with("cancel", &nothing).with("requests", &of_calls);
@@ -132,6 +134,7 @@ impl Request {
             "tasks/list" if revision.has_core_tasks() => self.tasks().await,
             "resources/subscribe" if !revision.is_stateless() => self.watch().await,
             "resources/unsubscribe" if !revision.is_stateless() => self.unwatch(),
+            "logging/setLevel" if !revision.is_stateless() && self.door.has_logs() => self.set_log(),
             "ping" if !revision.is_stateless() => Ok(Object::default().to_json()),
             "server/discover" if revision.is_stateless() => Ok(self.discover()),
             _ => Err(RpcError::method_not_found(method)),
@@ -145,11 +148,31 @@ impl Request {
         }
     }
 
+    /// What the session's client wants to hear of what servers say for a log while it waits for their calls.
+    fn set_log(&self) -> Result<Json, RpcError> {
+        let word: String = self.params.required("level")?;
+        let Some(severity) = Severity::read(&word) else {
+            let words = Severity::ALL.map(Severity::word).join(", ");
+            return Err(RpcError::invalid_params(&format!("`level` is one of {words}")));
+        };
+        let Some(session) = &self.session else { return Err(RpcError::invalid_request("that is for sessions")) };
+        session.set_log(severity);
+        Ok(Object::default().to_json())
+    }
+
+    /// The same for this request.
+    fn log(&self) -> Option<Severity> {
+        match &self.session {
+            Some(session) => session.log(),
+            None => Severity::read(&self.params.meta_text(LEVEL_KEY)?),
+        }
+    }
+
     fn discover(&self) -> Json {
         let versions: Vec<&str> = Revision::stateless().map(Revision::as_str).collect();
         let discovered = Object::default()
             .with("supportedVersions", &versions)
-            .with("capabilities", &capabilities(self.client.revision))
+            .with("capabilities", &capabilities(self.client.revision, &self.door))
             .with("instructions", INSTRUCTIONS)
             .with("ttlMs", &self.door.limits.list_ttl_ms())
             .with("cacheScope", "private");
@@ -159,7 +182,8 @@ impl Request {
     async fn list(&self) -> Result<Json, RpcError> {
         let cursor = Cursor::of(&self.params)?;
         let (gateway, door) = (self.door.server.gateway(), &self.door);
-        Ok(tools::list(gateway, &self.caller, &cursor, self.client.revision, door.naming, &door.limits).await)
+        tools::await_started(gateway, door.list_patience()).await;
+        Ok(tools::list(gateway, &self.caller, &cursor, self.client.revision, door.naming, &door.limits))
     }
 
     async fn call(&self) -> Result<Step, RpcError> {
@@ -178,6 +202,7 @@ impl Request {
             None => {}
         }
         let (naming, patience) = (self.door.naming, self.door.limits.start_wait);
+        let patience = [patience, self.door.list_patience()];
         let found = tools::find(gateway, &self.caller, &name, revision, naming, patience).await;
         let Some(tool) = found else { return Err(RpcError::unknown_tool(&name)) };
         let parts = match message(&tool, arguments.as_ref()) {
@@ -228,9 +253,11 @@ impl Request {
             Err(TooManyCalls(max)) => {
                 let text =
                     format!("{max} calls of this session are at work: wait for one of them (calls_per_session_max)");
-                return Some(Outgoing::error(&self.id, &RpcError::at_the_door(&text, http::StatusCode::OK)));
+                let error = RpcError::refused(&text, http::StatusCode::TOO_MANY_REQUESTS);
+                return Some(Outgoing::error(&self.id, &error));
             }
         };
+        let log = self.log();
         let Self { door, caller, client, session, trace, id, params, canceled, out } = self;
         let Start { agent, skill, is_strict, shape, work } = start;
         let server = door.server.clone();
@@ -243,6 +270,8 @@ impl Request {
             skill,
             is_strict,
             shape,
+            log,
+            message_id: None,
             progress: params.meta("progressToken").cloned(),
             trace: trace.or_else(|| params.meta_text("traceparent").map(Arc::from)),
             canceled,
@@ -278,7 +307,10 @@ impl Request {
         let gateway = server.gateway();
         let told = |error: GatewayError| RpcError::inside(&server.fault_of(error));
         let task = match asked {
-            Asked::Agents => return Ok(mesh::agents(gateway, caller, self.door.naming).await),
+            Asked::Agents => {
+                self.door.await_started_shortly().await;
+                return Ok(mesh::agents(gateway, caller, self.door.naming));
+            }
             Asked::Show { agent, task } => {
                 let params = GetParams { id: task, history_length: Some(0), tenant: None };
                 gateway.get(&tools::context(caller, &agent), &params).await.map_err(told)?
@@ -289,6 +321,7 @@ impl Request {
                 let words = format!("task {} of agent {} is {}", task.id, task.agent, result::state_word(task.state));
                 return Ok(CallResult::words(&words, false).with_structure(result::task_note(&task).to_json()));
             }
+            Asked::Newest => return mesh::newest(gateway, caller).await.map_err(told),
             Asked::Work { .. } => return Err(RpcError::invalid_request("that is work")),
         };
         Ok(CallResult::of(&task, self.client.revision, false, Structure::InPlace))

@@ -1,22 +1,23 @@
 //! What all requests of this door have in common.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Caller, Json, Timestamp};
-use bobbinet_gateway::{AdmissionPermit, Shares};
-use bobbinet_http::{Server, server::other_binding::Room};
+use bobbinet_core::{AgentName, Caller, Json, Timestamp};
+use bobbinet_gateway::{AdmissionPermit, START_WAIT_MAX, Shares};
+use bobbinet_http::{
+    Server,
+    server::other_binding::{MCP_PATH, Room},
+};
 use http::StatusCode;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     limits::McpServerLimits,
     names::Naming,
     rpc::{self, RpcError},
     sessions::Sessions,
+    tools,
 };
-
-/// Where it is, below the node's URL.
-pub(crate) const PATH: &str = "/mcp";
 
 /// The door.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Door {
     /// The URLs that a token for this door may name.
     pub(crate) audiences: Vec<String>,
     pub(crate) limits: McpServerLimits,
+    /// Since when it is open.
+    opened: Instant,
     /// How tools and prompts are called.
     pub(crate) naming: Naming,
     /// Room for streams that listen for changes.
@@ -65,7 +68,7 @@ impl Outgoing {
 
 impl Door {
     pub(crate) fn new(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Arc<Self> {
-        let audiences = server.audiences_at(PATH);
+        let audiences = server.audiences_at(MCP_PATH);
         let listeners = Arc::new(Semaphore::new(limits.listeners_max));
         let listeners_of = Shares::new(limits.listeners_per_caller_max, "listeners_per_caller_max");
         let linked_reads = Semaphore::new(limits.linked_reads_max);
@@ -73,7 +76,30 @@ impl Door {
             tracing::warn!(%error, "MCP sessions end with this process");
         });
         let sessions = Sessions::new(&limits, seal.ok());
-        Arc::new(Self { sessions, audiences, limits, naming, listeners, listeners_of, linked_reads, server })
+        let opened = Instant::now();
+        Arc::new(Self { sessions, audiences, limits, opened, naming, listeners, listeners_of, linked_reads, server })
+    }
+
+    /// How long a list may wait for agents that were never seen: for as long after the start as the limit says, all lists together. Who is
+    /// later than that is told of as not there yet, and of the change when he comes.
+    pub(crate) fn list_patience(&self) -> Duration {
+        self.limits.start_wait.saturating_sub(self.opened.elapsed())
+    }
+
+    /// The same for what is looked for, and is rarely there of all agents.
+    pub(crate) async fn await_started_shortly(&self) {
+        tools::await_started(self.server.gateway(), self.list_patience().min(START_WAIT_MAX)).await;
+    }
+
+    /// Whether this agent is an MCP server of this node, whose requests are put in the words of MCP by the node itself.
+    pub(crate) fn is_of_mcp(&self, agent: &AgentName) -> bool {
+        self.server.gateway().agent(agent).is_some_and(|agent| agent.asks_in_mcp())
+    }
+
+    /// Whether servers are among the agents of this node that say something for a log.
+    pub(crate) fn has_logs(&self) -> bool {
+        let gateway = self.server.gateway();
+        gateway.agents().filter_map(|name| gateway.agent(name)).any(|agent| agent.call_log().is_some())
     }
 
     /// What time it is.

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
-use bobbinet_auth::Rejected;
 use bobbinet_core::{Caller, Json};
 use bobbinet_engine::watched;
 use bobbinet_gateway::AdmissionPermit;
@@ -21,6 +20,7 @@ use crate::{
     door::{Door, Outgoing},
     headers,
     listen::Listener,
+    object::Object,
     reply::{self, Accepts, Pace},
     revision::Revision,
     rpc::{Incoming, Params, RpcError},
@@ -30,6 +30,9 @@ use crate::{
 
 /// Messages that wait for a reader before whoever has more of them waits, too.
 const OUT_MAX: usize = 16;
+
+/// What whoever is not known is told, for whatever reason.
+const NO_CALLER: &str = "a valid bearer token or API key for this node is needed";
 
 /// A body that is in, of a caller who is known.
 struct Entered {
@@ -148,7 +151,7 @@ async fn caller(door: &Door, headers: &HeaderMap, extensions: &http::Extensions)
     }
     door.server.caller_at(&door.audiences, headers, extensions).await.map_err(|rejected| {
         // The same for every reason, but for the challenge: whether there was a token at all is no secret.
-        let error = Error::new(ErrorKind::Unauthenticated).with_message(Rejected::PUBLIC);
+        let error = Error::new(ErrorKind::Unauthenticated).with_message(NO_CALLER);
         let mut response = reply::error(&RpcError::of(&error), None);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(rejected.challenge()));
         Box::new(response)
@@ -233,6 +236,9 @@ async fn request(door: &Arc<Door>, entered: Entered, id: Json, method: &str, par
         }
     } else if method == "initialize" {
         return initialize(door, &entered, &id, &params);
+    } else if method == "ping" && !entered.headers.contains_key(headers::SESSION) {
+        // The one thing that may be asked before a handshake.
+        return reply::now(Outgoing::result(&id, &Object::default().to_json(), None), entered.accepts);
     } else {
         match session(door, &entered).await {
             Ok(session) => (heard(session.client, entered.accepts), Some(session)),
@@ -285,7 +291,7 @@ fn initialize(door: &Door, entered: &Entered, id: &Json, params: &Params) -> Res
             .with_retry_after(Duration::from_millis(door.server.limits().retry_after_ms));
         return reply::error(&RpcError::of(&error), Some(id));
     };
-    let answer = Outgoing::result(id, &dispatch::initialized(revision), None);
+    let answer = Outgoing::result(id, &dispatch::initialized(revision, door), None);
     let mut response = reply::now(answer, entered.accepts);
     if let Ok(id) = HeaderValue::from_str(session.id()) {
         response.headers_mut().insert(headers::SESSION, id);
@@ -295,17 +301,19 @@ fn initialize(door: &Door, entered: &Entered, id: &Json, params: &Params) -> Res
 
 /// Several messages at once, as one revision has them.
 async fn batch(door: &Arc<Door>, entered: Entered, json: &Json) -> Response {
+    let messages: Vec<Json> = json.read().unwrap_or_default();
+    if messages.is_empty() {
+        return reply::error(&RpcError::invalid_request("a batch has at least one message"), None);
+    }
     let session = match session(door, &entered).await {
         Ok(session) => session,
         Err(error) => return reply::error(&error, None),
     };
-    let messages: Vec<Json> = json.read().unwrap_or_default();
     let max = door.limits.batch_max;
     let unfit = match messages.len() {
         _ if !session.client.revision.has_batches() => {
             Some("this revision has no batches: send each message alone".to_owned())
         }
-        0 => Some("a batch has at least one message".to_owned()),
         count if count > max => Some(format!("a batch has {max} messages at the most (batch_max)")),
         _ => None,
     };

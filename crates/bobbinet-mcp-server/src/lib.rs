@@ -11,6 +11,9 @@
 //! stands alone. A connection that breaks under a call cancels its task there, as that revision wants it; in the older ones the task goes
 //! on, and `mesh_task` finds it.
 
+mod asked;
+mod asking;
+mod blob_bytes;
 mod bridge;
 mod call;
 mod client;
@@ -20,8 +23,10 @@ mod door;
 mod endpoint;
 mod headers;
 mod limits;
+mod line_messages;
 mod linked;
 mod listen;
+mod log_lines;
 mod mesh;
 mod mesh_tools;
 pub mod names;
@@ -34,6 +39,7 @@ mod progress;
 mod question;
 mod reading;
 mod reply;
+mod restored;
 mod result;
 mod revision;
 mod rpc;
@@ -42,6 +48,7 @@ mod server_error;
 mod sessions;
 mod structure;
 mod task_requests;
+mod task_watch;
 mod tasks;
 mod tools;
 mod watch;
@@ -49,7 +56,7 @@ mod watch;
 use std::sync::Arc;
 
 use axum::{Router, routing::post};
-use bobbinet_http::Server;
+use bobbinet_http::{Server, server::other_binding::MCP_PATH};
 
 pub use bridge::{NodeDoor, ShowWho, bridge};
 pub use limits::McpServerLimits;
@@ -69,5 +76,5 @@ pub fn transparent_routes(server: Arc<Server>) -> Router {
 pub fn routes_with(server: Arc<Server>, limits: McpServerLimits, naming: Naming) -> Router {
     let methods = || post(endpoint::post).get(endpoint::get).delete(endpoint::delete);
     let door = door::Door::new(server, limits, naming);
-    Router::new().route(door::PATH, methods()).route(&format!("{}/", door::PATH), methods()).with_state(door)
+    Router::new().route(MCP_PATH, methods()).route(&format!("{MCP_PATH}/"), methods()).with_state(door)
 }

@@ -17,8 +17,8 @@ pub struct McpServerLimits {
     pub batch_max: usize,
     /// Bytes of what a `resource_link` leads to that is still given as a resource. What is larger is fetched from its URL, in ranges.
     pub linked_bytes_max: u64,
-    /// Bytes of a structured result that has gone by reference and is still given inside of a result, where its tool has promised one. What
-    /// is larger is an error with a link: of the official SDKs, one takes no line of more than 10 MiB.
+    /// Bytes of a result with a structured one that has gone by reference and is given in it all the same, where its tool has promised one.
+    /// What is larger is an error with a link: of the official SDKs, Python's takes no event of more than 1 MiB unless it is told to.
     pub structured_bytes_max: u64,
     /// How many of those are in memory at a time, all callers together; others wait.
     pub linked_reads_max: usize,
@@ -26,7 +26,7 @@ pub struct McpServerLimits {
     pub page_tools_max: usize,
     /// Bytes of one page of the list, roughly. A single tool may be larger.
     pub page_bytes_max: usize,
-    /// How long a list waits for agents that were never seen. Most hosts list once, when they start, and give it a minute; many do not
+    /// How long after the node's start a list waits for agents that were never seen; later ones wait for nobody. Most hosts list once, when they start, and give it a minute; many do not
     /// look again when they are told that there are more tools.
     pub start_wait: Duration,
     /// How long a list of tools may be taken from a cache (2026-07-28).
@@ -58,7 +58,7 @@ impl Default for McpServerLimits {
             calls_per_session_max: 256,
             batch_max: 64,
             linked_bytes_max: 16 << 20,
-            structured_bytes_max: 8 << 20,
+            structured_bytes_max: 896 << 10,
             linked_reads_max: 4,
             page_tools_max: 1_000,
             page_bytes_max: 2 << 20,

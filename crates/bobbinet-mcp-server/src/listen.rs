@@ -24,6 +24,7 @@ use crate::{
     result,
     rpc::{self, RpcError},
     sessions::Session,
+    task_watch::TaskWatch,
     tasks, tools,
     watch::Watch,
 };
@@ -64,7 +65,7 @@ impl Request {
     /// Tells of changes until it is taken back.
     pub(crate) async fn subscribe(self) -> Option<Outgoing> {
         match self.listener().await {
-            Ok((listener, granted, watches)) => {
+            Ok((listener, granted, watches, tasks)) => {
                 let id = self.id.clone();
                 let closing = Object::default().with(SUBSCRIPTION_KEY, &id);
                 let server = self.door.server.clone();
@@ -81,6 +82,10 @@ impl Request {
                         let telling = watch.tell(listener.notes.clone(), listener.meta.clone(), ended.clone());
                         listener.door.server.work().spawn(watched("MCP resource", telling));
                     }
+                    for watch in tasks {
+                        let telling = watch.tell(listener.notes.clone(), listener.meta.clone(), ended.clone());
+                        listener.door.server.work().spawn(watched("MCP task status", telling));
+                    }
                     if listener.tell(|| {}).await {
                         let closed = result::stateless(Object::default(), closing).to_json();
                         listener.out.send(Outgoing::result(&id, &closed, None)).await.ok();
@@ -93,7 +98,7 @@ impl Request {
         }
     }
 
-    async fn listener(&self) -> Result<(Listener, Object, Vec<Watch>), RpcError> {
+    async fn listener(&self) -> Result<(Listener, Object, Vec<Watch>, Vec<TaskWatch>), RpcError> {
         let filter: BTreeMap<String, Json> = self.params.required("notifications")?;
         if filter.contains_key("taskIds")
             && let Some(error) = tasks::unknown_to(self.client)
@@ -104,7 +109,7 @@ impl Request {
         let granted = KINDS.iter().zip(wanted).filter(|(_, wanted)| *wanted);
         let granted = granted.fold(Object::default(), |granted, ((name, _), _)| granted.with(name, &true));
         let (mut watches, mut uris) = (Vec::new(), Vec::new());
-        for uri in self.uris(&filter)? {
+        for uri in self.names(&filter, "resourceSubscriptions")? {
             // What cannot be followed is left out of what is granted.
             match Watch::begin(&self.door, &self.caller, None, &uri, self.client.revision).await {
                 Ok(watch) => {
@@ -115,22 +120,33 @@ impl Request {
             }
         }
         let granted = granted.with_some("resourceSubscriptions", (!uris.is_empty()).then_some(uris));
+        let (mut tasks, mut ids) = (Vec::new(), Vec::new());
+        for id in self.names(&filter, "taskIds")? {
+            let watch = TaskWatch::begin(&self.door, &self.caller, self.client, id.clone()).await;
+            if let Some(watch) = watch {
+                tasks.push(watch);
+                ids.push(id);
+            }
+        }
+        let granted = granted.with_some("taskIds", (!ids.is_empty()).then_some(ids));
         let meta = Object::default().with(SUBSCRIPTION_KEY, &self.id);
         let (door, caller) = (self.door.clone(), self.caller.clone());
         let told = (Arc::default(), self.out.clone());
         let listener = Listener::new(door, caller, wanted, Some(meta), told, self.canceled.clone())?;
-        Ok((listener, granted, watches))
+        Ok((listener, granted, watches, tasks))
     }
 
-    fn uris(&self, filter: &BTreeMap<String, Json>) -> Result<Vec<String>, RpcError> {
-        let Some(uris) = filter.get("resourceSubscriptions") else { return Ok(Vec::new()) };
-        let unfit = |_| RpcError::invalid_params("`resourceSubscriptions` is a list of addresses");
-        let uris: Vec<String> = uris.read().map_err(unfit)?;
+    /// The names of what is to be followed, of one kind.
+    fn names(&self, filter: &BTreeMap<String, Json>, kind: &str) -> Result<Vec<String>, RpcError> {
+        let Some(names) = filter.get(kind) else { return Ok(Vec::new()) };
+        let unfit = |_| RpcError::invalid_params(&format!("`{kind}` is a list of texts"));
+        let names: Vec<String> = names.read().map_err(unfit)?;
         let max = self.door.limits.watched_max;
-        match uris.len() <= max {
-            true => Ok(uris),
+        match names.len() <= max {
+            true => Ok(names),
             false => {
-                Err(RpcError::invalid_params(&format!("one stream follows {max} resources at the most (watched_max)")))
+                let text = format!("one stream follows {max} of `{kind}` at the most (watched_max)");
+                Err(RpcError::invalid_params(&text))
             }
         }
     }
@@ -208,6 +224,7 @@ impl Listener {
 
     /// Tells what changes, until nobody listens; whether it is the node that ends it. `lives` is called now and then.
     pub(crate) async fn tell(&self, lives: impl Fn()) -> bool {
+        let _heard = self.notes.hear();
         let gateway = self.door.server.gateway();
         let mut seen = seen(gateway);
         let mut known = fingerprints(gateway, &self.caller);
@@ -245,12 +262,13 @@ impl Listener {
     }
 }
 
-/// What all agents say of themselves, and whether they take calls: as long as it is the same, no list has changed.
-struct Seen(Vec<(Arc<Description>, Arc<Offers>, bool)>);
+/// What all agents say of themselves, and whether they take calls, under which policy: as long as it is the same, no list has changed.
+struct Seen(Vec<(Arc<Description>, Arc<Offers>, bool)>, u64);
 
 impl Seen {
     fn is_same(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
+        self.1 == other.1
+            && self.0.len() == other.0.len()
             && self.0.iter().zip(&other.0).all(|(one, two)| {
                 (Arc::ptr_eq(&one.0, &two.0) || one.0 == two.0)
                     && (Arc::ptr_eq(&one.1, &two.1) || one.1 == two.1)
@@ -262,7 +280,7 @@ impl Seen {
 fn seen(gateway: &Gateway) -> Seen {
     let agents = gateway.agents().filter_map(|name| gateway.agent(name));
     let seen = agents.map(|agent| (agent.describe(), agent.offers(), agent.ready().is_ok() && !agent.is_starting()));
-    Seen(seen.collect())
+    Seen(seen.collect(), gateway.policy_generation())
 }
 
 fn fingerprints(gateway: &Gateway, caller: &Caller) -> Fingerprints {
@@ -280,6 +298,7 @@ fn fingerprints(gateway: &Gateway, caller: &Caller) -> Fingerprints {
                 (skill.id.as_str(), &skill.name, &skill.description, schema(&skill.input), schema(&skill.output));
             said.hash(if is_prompt { &mut *prompts } else { &mut *tools });
         }
+        offers.tools.iter().for_each(|(id, said)| (id.as_str(), said.as_str()).hash(tools));
         offers.prompts.iter().for_each(|(_, listed)| listed.as_str().hash(prompts));
         offers.resources.iter().chain(&offers.templates).for_each(|listed| listed.as_str().hash(resources));
     }

@@ -1,19 +1,28 @@
 //! The tools for what is not a tool call: which agents there are, a message in words, and a task that somebody comes back for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use bobbinet_core::{AgentName, Caller, ContextId, Json, Part, SkillId, operation::GetParams};
+use bobbinet_core::{
+    AgentName, Caller, ContextId, Json, Part, SkillId, Task,
+    operation::{GetParams, ListParams},
+};
 use bobbinet_engine::EngineError;
-use bobbinet_gateway::{Gateway, GatewayError, START_WAIT_MAX};
+use bobbinet_gateway::{Gateway, GatewayError};
 
 use crate::{
     call::Work,
     names::{MESH_TOOLS, Naming},
     object::Object,
-    result::CallResult,
+    result::{self, CallResult, state_word},
     rpc::{Params, RpcError},
     tools,
 };
+
+/// Tasks that are listed where none is named.
+const NEWEST_MAX: u32 = 20;
+
+/// Bytes of tasks that are read at a time for that, roughly.
+const NEWEST_BYTES_MAX: usize = 1 << 20;
 
 /// What one of these tools is to do.
 pub(crate) enum Asked {
@@ -25,6 +34,8 @@ pub(crate) enum Asked {
     Cancel { agent: AgentName, task: String },
     /// Show this task of this agent.
     Show { agent: AgentName, task: String },
+    /// Show the caller's newest tasks.
+    Newest,
 }
 
 /// What a call of one of these tools asks for; `None` if it is none of them.
@@ -75,7 +86,12 @@ pub(crate) fn context(name: Option<String>) -> Result<Option<ContextId>, RpcErro
 }
 
 async fn of_task(gateway: &Gateway, caller: &Caller, arguments: &Params) -> Result<Asked, RpcError> {
-    let task: String = arguments.required("task")?;
+    let Some(task) = arguments.optional::<String>("task")? else {
+        return match arguments.optional::<String>("action")?.as_deref() {
+            None | Some("get") => Ok(Asked::Newest),
+            Some(_) => Err(RpcError::invalid_params("`task` is missing: without it your newest tasks are listed")),
+        };
+    };
     let named = arguments.optional::<String>("agent")?.map(|name| agent(gateway, &name)).transpose()?;
     let Some(agent) = (match named {
         Some(agent) => Some(agent),
@@ -126,9 +142,47 @@ pub(crate) async fn agent_of(gateway: &Gateway, caller: &Caller, task: &str) -> 
     None
 }
 
+/// The newest tasks of a caller, in words and as data: for whoever has lost the answer that named his.
+///
+/// # Errors
+/// If they cannot be read.
+pub(crate) async fn newest(gateway: &Gateway, caller: &Caller) -> Result<CallResult, GatewayError> {
+    let mut tasks: Vec<Arc<Task>> = Vec::new();
+    for agent in gateway.agents().chain(gateway.unserved()) {
+        let params = ListParams {
+            page_size: NEWEST_MAX,
+            history_length: Some(0),
+            include_artifacts: false,
+            ..ListParams::default()
+        };
+        // What he may not look at is not there for him.
+        let Ok(mut pages) = gateway.list(&tools::context(caller, agent), params) else { continue };
+        while let Some(page) = pages.next(NEWEST_BYTES_MAX).await? {
+            tasks.extend(page.tasks);
+        }
+    }
+    tasks.sort_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
+    tasks.truncate(usize::try_from(NEWEST_MAX).unwrap_or(usize::MAX));
+    let skill = |task: &Task| task.planned_call.as_ref().and_then(|call| call.skill.clone());
+    let entry = |task: &Arc<Task>| {
+        result::task_note(task)
+            .with_some("skill", skill(task).as_ref().map(SkillId::as_str))
+            .with("createdAt", &task.created_at.to_string())
+            .to_json()
+    };
+    let line = |task: &Arc<Task>| {
+        let of = skill(task).map(|skill| format!(" ({skill})")).unwrap_or_default();
+        format!("{} of {}{of}: {}, since {}", task.id, task.agent, state_word(task.state), task.created_at)
+    };
+    let words = tasks.iter().map(line).collect::<Vec<_>>().join("\n");
+    let words = if words.is_empty() { "there are no tasks of yours here".to_owned() } else { words };
+    let entries: Vec<Json> = tasks.iter().map(entry).collect();
+    Ok(CallResult::words(&words, false).with_structure(Object::default().with("tasks", &entries).to_json()))
+}
+
 /// The agents that a caller may call, in words and as data.
-pub(crate) async fn agents(gateway: &Gateway, caller: &Caller, naming: Naming) -> CallResult {
-    let known = tools::known(gateway, caller, START_WAIT_MAX).await;
+pub(crate) fn agents(gateway: &Gateway, caller: &Caller, naming: Naming) -> CallResult {
+    let known = tools::known_now(gateway, caller);
     let mut tools_of: BTreeMap<AgentName, Vec<String>> = BTreeMap::new();
     for (name, target) in tools::named(gateway, &known, naming) {
         tools_of.entry(target.agent).or_default().push(name);

@@ -26,7 +26,8 @@ pub(crate) fn tools() -> Vec<Json> {
             .with("annotations", &json!({"title": title, "readOnlyHint": read_only, "openWorldHint": false}))
             .to_json()
     };
-    let id = json!({"type": "string", "description": "The task's id, as a result names it."});
+    let id =
+        json!({"type": "string", "description": "The task's id, as a result names it, or the list of your newest."});
     vec![
         tool(
             agents,
@@ -55,7 +56,8 @@ pub(crate) fn tools() -> Vec<Json> {
         tool(
             task,
             "Task of the mesh",
-            "Looks at a task that was begun earlier, also over another connection; waits for it, cancels it, or answers what it asks.",
+            "Looks at a task that was begun earlier, also over another connection; waits for it, cancels it, or answers what it asks. \
+             Without `task` it lists your newest ones: look there before a call is made again whose answer was lost.",
             false,
             &json!({
                 "task": id,
@@ -68,7 +70,7 @@ pub(crate) fn tools() -> Vec<Json> {
                 },
                 "wait": {"type": "boolean", "description": "With get: whether to wait until it ends or asks."},
             }),
-            &["task"],
+            &[],
         ),
     ]
 }

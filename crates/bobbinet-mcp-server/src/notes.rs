@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bobbinet_core::Json;
@@ -13,6 +16,17 @@ use tokio::sync::Notify;
 pub(crate) struct Notes {
     waiting: Mutex<VecDeque<Json>>,
     changed: Notify,
+    /// How many hear them.
+    hearers: AtomicUsize,
+}
+
+/// One who hears. Dropped, he does not any more.
+pub(crate) struct Hearer(Arc<Notes>);
+
+impl Drop for Hearer {
+    fn drop(&mut self) {
+        self.0.hearers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Notes {
@@ -23,6 +37,17 @@ impl Notes {
         }
         drop(waiting);
         self.changed.notify_one();
+    }
+
+    /// Whether anybody hears them just now.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.hearers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Somebody begins to hear them.
+    pub(crate) fn hear(self: &Arc<Self>) -> Hearer {
+        self.hearers.fetch_add(1, Ordering::Relaxed);
+        Hearer(self.clone())
     }
 
     /// The next of them. Safe to drop.

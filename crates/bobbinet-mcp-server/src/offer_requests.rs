@@ -22,15 +22,15 @@ const COMPLETE: &str = "argument:complete";
 impl Request {
     pub(crate) async fn prompts(&self) -> Result<Json, RpcError> {
         let gateway = self.door.server.gateway();
-        await_started(gateway, self.door.limits.start_wait).await;
-        let named = offered::prompts(gateway, &self.caller, self.door.naming).await;
+        await_started(gateway, self.door.list_patience()).await;
+        let named = offered::prompts(gateway, &self.caller, self.door.naming);
         self.page("prompts", "name", named)
     }
 
     pub(crate) async fn resources(&self, address: Address) -> Result<Json, RpcError> {
         let gateway = self.door.server.gateway();
-        await_started(gateway, self.door.limits.start_wait).await;
-        let shown = offered::resources(gateway, &self.caller, address).await;
+        await_started(gateway, self.door.list_patience()).await;
+        let shown = offered::resources(gateway, &self.caller, address);
         match address {
             Address::Resource => self.page("resources", "uri", shown),
             Address::Template => self.page("resourceTemplates", "uriTemplate", shown),
@@ -56,7 +56,8 @@ impl Request {
 
     async fn prompt_of(&self, name: &str) -> Result<Offered, RpcError> {
         let gateway = self.door.server.gateway();
-        let found = offered::prompts(gateway, &self.caller, self.door.naming).await.remove(name);
+        self.door.await_started_shortly().await;
+        let found = offered::prompts(gateway, &self.caller, self.door.naming).remove(name);
         found.ok_or_else(|| {
             let name: String = name.chars().take(200).collect();
             let text = format!("there is no prompt {name:?} for you here: prompts/list says which there are");
@@ -72,7 +73,8 @@ impl Request {
                 .await
                 .map(Step::Answer);
         }
-        let found = offered::find(self.door.server.gateway(), &self.caller, &shown).await;
+        self.door.await_started_shortly().await;
+        let found = offered::find(self.door.server.gateway(), &self.caller, &shown);
         let (agent, skill, own) = match found {
             Found::One { agent, skill, own } => (agent, skill, own),
             Found::None => return Err(reading::no_resource(&shown, self.client.revision)),
@@ -98,8 +100,9 @@ impl Request {
             }
             "ref/resource" => {
                 let uri = text(&reference, "uri")?;
-                let template = offered::resources(gateway, &self.caller, Address::Template).await.remove(&uri);
-                match (template, offered::find(gateway, &self.caller, &uri).await) {
+                self.door.await_started_shortly().await;
+                let template = offered::resources(gateway, &self.caller, Address::Template).remove(&uri);
+                match (template, offered::find(gateway, &self.caller, &uri)) {
                     (Some(template), _) => (template.agent, "uri", template.own),
                     (None, Found::One { agent, own, .. }) => (agent, "uri", own),
                     (None, Found::Several(agents)) => return Err(offered::several(&agents, &uri)),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bobbinet_core::{AgentName, Caller, Json, SkillId};
-use bobbinet_gateway::{Gateway, START_WAIT_MAX};
+use bobbinet_gateway::Gateway;
 
 use crate::{
     names::{self, Naming, Target},
@@ -58,8 +58,8 @@ impl Offered {
 }
 
 /// What those agents offer that take calls now, as far as this caller may read it.
-async fn available(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
-    let known = tools::known(gateway, caller, START_WAIT_MAX).await;
+fn available(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
+    let known = tools::known_now(gateway, caller);
     known.into_iter().filter(|known| known.unavailable.is_none()).collect()
 }
 
@@ -72,9 +72,9 @@ fn text_of(listed: &Json, key: &str) -> Option<String> {
 }
 
 /// All prompts by their names.
-pub(crate) async fn prompts(gateway: &Gateway, caller: &Caller, naming: Naming) -> BTreeMap<String, Offered> {
+pub(crate) fn prompts(gateway: &Gateway, caller: &Caller, naming: Naming) -> BTreeMap<String, Offered> {
     let mut by_target = BTreeMap::new();
-    for known in available(gateway, caller).await {
+    for known in available(gateway, caller) {
         let Some(agent) = gateway.agent(&known.name) else { continue };
         for (skill, listed) in &agent.offers().prompts {
             let own = text_of(listed, "name");
@@ -89,9 +89,9 @@ pub(crate) async fn prompts(gateway: &Gateway, caller: &Caller, naming: Naming) 
 }
 
 /// All resources, or all templates, by their addresses.
-pub(crate) async fn resources(gateway: &Gateway, caller: &Caller, address: Address) -> BTreeMap<String, Offered> {
+pub(crate) fn resources(gateway: &Gateway, caller: &Caller, address: Address) -> BTreeMap<String, Offered> {
     let mut by_own: BTreeMap<String, Vec<Offered>> = BTreeMap::new();
-    for known in available(gateway, caller).await {
+    for known in available(gateway, caller) {
         let Some(agent) = gateway.agent(&known.name) else { continue };
         let offers = agent.offers();
         let Some(skill) = offers.reader.as_ref().filter(|skill| may_read(&known, skill)) else { continue };
@@ -131,9 +131,8 @@ pub(crate) enum Found {
 }
 
 /// Finds who reads the resource of this address: who lists it, who lists a template that it fits, or the only one who reads any.
-pub(crate) async fn find(gateway: &Gateway, caller: &Caller, uri: &str) -> Found {
+pub(crate) fn find(gateway: &Gateway, caller: &Caller, uri: &str) -> Found {
     let readers: BTreeMap<AgentName, SkillId> = available(gateway, caller)
-        .await
         .into_iter()
         .filter_map(|known| {
             let skill = gateway.agent(&known.name)?.offers().reader.clone()?;

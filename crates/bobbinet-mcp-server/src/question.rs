@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn client(revision: Revision) -> McpClient {
-        McpClient { revision, fills_forms: true, visits_urls: true, takes_tasks: false, samples: false }
+        McpClient { fills_forms: true, visits_urls: true, ..McpClient::silent(revision) }
     }
 
     fn check(question: &Question, params: &Value, answers: &[(Value, Answered)]) {

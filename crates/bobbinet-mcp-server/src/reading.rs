@@ -41,7 +41,7 @@ pub(crate) fn result(task: &Task, shape: &Shape, revision: Revision, list_ttl_ms
         State::Submitted | State::Working | State::InputRequired | State::AuthRequired => {
             let words = task.status_message.as_ref().map(|message| message.text()).unwrap_or_default();
             let help = help(task).unwrap_or_default();
-            return Err(RpcError::at_the_door(format!("{words} {help}").trim(), http::StatusCode::OK));
+            return Err(RpcError::refused(format!("{words} {help}").trim(), http::StatusCode::CONFLICT));
         }
     }
     let parts = task.artifacts.iter().flat_map(|artifact| artifact.parts.iter());

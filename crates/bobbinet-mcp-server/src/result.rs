@@ -1,5 +1,7 @@
 //! What a task comes to, as the result of the tool call that it is.
 
+use std::collections::BTreeMap;
+
 use bobbinet_core::{Json, Part, State, Task};
 use bobbinet_gateway::PlainMessage;
 
@@ -175,11 +177,29 @@ pub(crate) fn meta(task: &Task, from_server: Option<&Json>) -> Object {
     #[derive(serde::Deserialize)]
     struct Kept {
         #[serde(default)]
-        _meta: Option<std::collections::BTreeMap<String, Json>>,
+        _meta: Option<BTreeMap<String, Json>>,
     }
     let kept = from_server.and_then(|metadata| metadata.read::<Kept>().ok()).and_then(|kept| kept._meta);
     let meta = Object::default().with(TASK_KEY, &task_note(task));
     kept.into_iter().flatten().fold(meta, |meta, (name, value)| meta.with_owned(name, value))
+}
+
+/// Bytes of the schema of an answer that are told in words.
+const ANSWER_SCHEMA_MAX: usize = 8 << 10;
+
+/// What the answer to a task's question looks like, for a model that is to give it.
+fn answer_of(task: &Task) -> String {
+    let question = task.question.as_ref();
+    let schema = question.and_then(|question| question.schema.as_ref());
+    if let Some(schema) = schema.filter(|schema| schema.as_str().len() <= ANSWER_SCHEMA_MAX) {
+        return format!("an object that fits the schema {}", schema.as_str());
+    }
+    let data = question.and_then(|question| question.message.data()?.read::<BTreeMap<String, Json>>().ok());
+    let words: Vec<String> = data.and_then(|data| data.get("answers")?.read().ok()).unwrap_or_default();
+    match words.as_slice() {
+        [] => "a text, or an object with the fields that are asked for".to_owned(),
+        words => format!("one of {}", Json::of(&words).as_str()),
+    }
 }
 
 /// How somebody comes back to a task that is not over.
@@ -192,7 +212,8 @@ pub(crate) fn help(task: &Task) -> Option<String> {
         )),
         State::InputRequired => Some(format!(
             "Task {id} of agent {agent} waits for this answer, however long it takes. Answer with mesh_task {{\"task\": \
-             \"{id}\", \"action\": \"answer\", \"answer\": …}}: a text, or an object with the fields that are asked for."
+             \"{id}\", \"action\": \"answer\", \"answer\": …}}: {}.",
+            answer_of(task)
         )),
         State::AuthRequired => Some(format!(
             "Task {id} of agent {agent} waits until its user has done that. Say so with mesh_task {{\"task\": \"{id}\", \

@@ -14,8 +14,8 @@ const INVALID_REQUEST: i64 = -32600;
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
 const INTERNAL: i64 = -32603;
-/// What is not done for a reason that JSON-RPC and MCP have no code for: outside of what they reserve.
-const REFUSED: i64 = 403;
+/// There is no way to the node.
+const NO_NODE: i64 = -32000;
 /// The caller has taken the request back.
 const CANCELED: i64 = -32800;
 const HEADER_MISMATCH: i64 = -32020;
@@ -205,13 +205,25 @@ impl RpcError {
         Self { status, ..self }
     }
 
-    /// What is refused before a message is read.
+    /// What is not done for a reason that JSON-RPC and MCP have no code for: that is HTTP's, which is outside of what they reserve.
     pub(crate) fn at_the_door(text: &str, status: StatusCode) -> Self {
-        Self::new(REFUSED, text, status)
+        Self::new(i64::from(status.as_u16()), text, status)
+    }
+
+    /// The same as the answer to a request that was read: HTTP has done its part.
+    pub(crate) fn refused(text: &str, reason: StatusCode) -> Self {
+        Self::at_the_door(text, reason).with_status(StatusCode::OK)
+    }
+
+    /// Nobody has heard the request, or its answer is lost.
+    pub(crate) fn no_node(text: &str) -> Self {
+        Self::new(NO_NODE, text, StatusCode::BAD_GATEWAY)
     }
 
     /// An error that every edge of the node has in the same words.
     pub(crate) fn of(error: &Error) -> Self {
+        let status =
+            StatusCode::from_u16(error::http_status(error.kind())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = match error.kind() {
             ErrorKind::Internal | ErrorKind::InvalidAgentResponse => INTERNAL,
             ErrorKind::InvalidParams
@@ -229,12 +241,10 @@ impl RpcError {
             | ErrorKind::Unauthenticated
             | ErrorKind::PermissionDenied
             | ErrorKind::ResourceExhausted
-            | ErrorKind::Unavailable => REFUSED,
+            | ErrorKind::Unavailable => i64::from(status.as_u16()),
         };
         let hint = error.hint().unwrap_or_else(|| error::hint(error.kind()));
         let data = Object::default().with("reason", error::reason(error.kind())).with("hint", hint);
-        let status =
-            StatusCode::from_u16(error::http_status(error.kind())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self {
             data: Some(data.to_json()),
             retry_after: error.retry_after().map(|delay| delay.as_secs().max(1)),

@@ -18,6 +18,8 @@ pub(crate) struct SealedSession {
     fills_forms: bool,
     visits_urls: bool,
     samples: bool,
+    #[serde(default)]
+    lists_roots: bool,
     pub(crate) context: String,
     /// In milliseconds.
     pub(crate) begun: u64,
@@ -25,7 +27,7 @@ pub(crate) struct SealedSession {
 
 impl SealedSession {
     pub(crate) fn new(caller: &Caller, client: McpClient, context: &ContextId, now: Timestamp) -> Self {
-        let McpClient { revision, fills_forms, visits_urls, takes_tasks: _, samples } = client;
+        let McpClient { revision, fills_forms, visits_urls, takes_tasks: _, samples, lists_roots } = client;
         Self {
             tenant: caller.tenant.as_str().to_owned(),
             principal: caller.principal.as_str().to_owned(),
@@ -33,6 +35,7 @@ impl SealedSession {
             fills_forms,
             visits_urls,
             samples,
+            lists_roots,
             context: context.as_str().to_owned(),
             begun: now.as_millis(),
         }
@@ -52,7 +55,7 @@ impl SealedSession {
     pub(crate) fn client_of(&self, caller: &Caller) -> Option<McpClient> {
         let is_his = self.tenant == caller.tenant.as_str() && self.principal == caller.principal.as_str();
         let revision = Revision::read(&self.revision).filter(|revision| is_his && !revision.is_stateless())?;
-        let Self { fills_forms, visits_urls, samples, .. } = *self;
-        Some(McpClient { revision, fills_forms, visits_urls, takes_tasks: false, samples })
+        let Self { fills_forms, visits_urls, samples, lists_roots, .. } = *self;
+        Some(McpClient { revision, fills_forms, visits_urls, takes_tasks: false, samples, lists_roots })
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use bobbinet_auth::SealingKey;
 use bobbinet_core::{Caller, ContextId, Json, Principal, Tenant, Timestamp};
+use bobbinet_engine::Severity;
 use tokio::{
     sync::{OnceCell, oneshot},
     time::Instant,
@@ -68,6 +69,8 @@ struct State {
     calls: BTreeMap<(String, u64), CancellationToken>,
     /// Requests of ours that wait for the client, by their ids.
     asked: BTreeMap<String, oneshot::Sender<Option<Json>>>,
+    /// How grave what servers say for a log must be for its client to hear it, if it wants to hear any.
+    log: Option<Severity>,
     /// Ends the stream that listens for changes.
     listening: CancellationToken,
     /// Ends that a resource is followed, by its address.
@@ -155,6 +158,7 @@ impl Sessions {
                 used: Instant::now(),
                 calls: BTreeMap::new(),
                 asked: BTreeMap::new(),
+                log: None,
                 listening: CancellationToken::new(),
                 watched: BTreeMap::new(),
                 count: 0,
@@ -257,6 +261,16 @@ impl Session {
         let key = (id.as_str().to_owned(), state.count);
         state.calls.insert(key.clone(), canceled.clone());
         Ok(CallEntry { session: self.clone(), key })
+    }
+
+    /// What its client wants to hear of what servers say for a log.
+    pub(crate) fn log(&self) -> Option<Severity> {
+        self.lock().log
+    }
+
+    /// The same from now on.
+    pub(crate) fn set_log(&self, severity: Severity) {
+        self.lock().log = Some(severity);
     }
 
     /// Begins to listen for changes, in place of whoever did: no message goes out twice. Told when that ends.

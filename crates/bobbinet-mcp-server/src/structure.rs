@@ -37,19 +37,19 @@ async fn structure(door: &Door, caller: &Caller, task: &Task) -> Structure {
     let Some(BlobPlace::Task(of, hash)) = gateway.blob_place(url) else { return Structure::InPlace };
     let found = gateway.blob(&tools::context(caller, &task.agent), &of.to_string(), &hash.to_string()).await;
     match found {
-        Ok(blob) => read(door, blob).await.unwrap_or_else(|error| unreadable(&error.into())),
+        Ok(blob) => read(door, task, blob).await.unwrap_or_else(|error| unreadable(&error.into())),
         Err(error) => unreadable(&error),
     }
 }
 
-async fn read(door: &Door, blob: OpenBlob) -> Result<Structure, BlobError> {
+async fn read(door: &Door, task: &Task, blob: OpenBlob) -> Result<Structure, BlobError> {
     let (length, max) = (blob.length, door.limits.structured_bytes_max);
     if blob.is_quarantined {
         return Err(BlobError::Quarantined);
     }
-    if length > max {
+    if length.saturating_add(task.bytes as u64) > max {
         let text = format!(
-            "The structured result of this tool has {length} bytes, and is given inside of a result up to {max} \
+            "The structured result of this tool has {length} bytes, and a result with such has at most {max} \
              (structured_bytes_max): fetch it from its link, with the same credentials, in ranges if you like."
         );
         return Ok(Structure::Apart(text));

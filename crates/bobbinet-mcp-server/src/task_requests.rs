@@ -120,7 +120,7 @@ impl Request {
             // What he may not look at is not there for him.
             let Ok(mut pages) = gateway.list(&context, params) else { continue };
             while let Some(page) = pages.next(limits.page_bytes_max).await.map_err(|error| self.told(error))? {
-                listed.extend(page.tasks.iter().map(|task| tasks::entry(task, self.client, limits)));
+                listed.extend(page.tasks.iter().map(|task| tasks::entry(task, self.client, &self.door)));
             }
             if let Some(token) = pages.token() {
                 next = Some(format!("{agent}{SEPARATOR}{token}"));

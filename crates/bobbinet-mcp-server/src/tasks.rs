@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use bobbinet_core::{Caller, Json, State, Task, TaskId};
 
 use crate::{
+    asked::{Asked, Names},
     client::{McpClient, TASKS},
     door::Door,
     limits::McpServerLimits,
     object::Object,
-    question::Elicitation,
     result::{self, help},
     revision::Revision,
     rpc::RpcError,
@@ -49,8 +49,8 @@ pub(crate) fn related(params: &Json, task: &TaskId) -> Json {
 }
 
 /// The task as the answer to a call that it goes on with.
-pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
-    let fields = fields(task, status(task, client), client.revision, limits);
+pub(crate) fn created(task: &Task, client: McpClient, door: &Door) -> Json {
+    let fields = fields(task, status(task, client, door), client.revision, &door.limits);
     match client.revision.is_stateless() {
         true => result::typed(fields, "task", result::meta(task, None)).to_json(),
         false => Object::default().with("task", &fields).with("_meta", &result::meta(task, None)).to_json(),
@@ -60,7 +60,7 @@ pub(crate) fn created(task: &Task, client: McpClient, limits: &McpServerLimits) 
 /// How a task stands. In the newest revision with what has come of it, or what it asks.
 pub(crate) async fn shown(door: &Door, caller: &Caller, task: &Task, client: McpClient) -> Json {
     let revision = client.revision;
-    let fields = fields(task, status(task, client), revision, &door.limits);
+    let fields = fields(task, status(task, client, door), revision, &door.limits);
     if !revision.is_stateless() {
         return fields.to_json();
     }
@@ -77,10 +77,8 @@ pub(crate) async fn shown(door: &Door, caller: &Caller, task: &Task, client: Mcp
                 fields.with("result", &result.to_json(revision))
             }
         },
-        State::InputRequired | State::AuthRequired => match elicitation(task, client) {
-            Some(elicitation) => {
-                fields.with("inputRequests", &Object::default().with_owned(question_key(task), elicitation.request()))
-            }
+        State::InputRequired | State::AuthRequired => match asked(task, client, door) {
+            Some(asked) => fields.with("inputRequests", &asked.requests(Names::OfTask(task))),
             None => fields,
         },
         State::Submitted | State::Working | State::Canceled => fields,
@@ -89,14 +87,14 @@ pub(crate) async fn shown(door: &Door, caller: &Caller, task: &Task, client: Mcp
 }
 
 /// One of the entries of a list.
-pub(crate) fn entry(task: &Task, client: McpClient, limits: &McpServerLimits) -> Json {
-    fields(task, status(task, client), client.revision, limits).to_json()
+pub(crate) fn entry(task: &Task, client: McpClient, door: &Door) -> Json {
+    fields(task, status(task, client, door), client.revision, &door.limits).to_json()
 }
 
 /// The open question, as this client can be asked it.
-pub(crate) fn elicitation(task: &Task, client: McpClient) -> Option<Elicitation> {
+pub(crate) fn asked(task: &Task, client: McpClient, door: &Door) -> Option<Asked> {
     let question = task.question.as_ref().filter(|_| task.state.is_interrupted())?;
-    Elicitation::of(question, client, &state_of(task))
+    Asked::of(question, client, &state_of(task), door.is_of_mcp(&task.agent))
 }
 
 /// What a question of a task is known by.
@@ -110,11 +108,6 @@ pub(crate) fn read_state(state: &str) -> Result<(&str, u64), RpcError> {
     read.ok_or_else(|| RpcError::invalid_params("`requestState` is none that was given out here"))
 }
 
-/// The key of a task's question: no two questions of a task have the same.
-pub(crate) fn question_key(task: &Task) -> String {
-    format!("question-{}", task.asked.0)
-}
-
 /// What a host lacks that asks for tasks without having said that it knows them.
 pub(crate) fn unknown_to(client: McpClient) -> Option<RpcError> {
     let extensions = Object::default().with("extensions", &Object::default().with(TASKS, &Object::default()));
@@ -122,12 +115,12 @@ pub(crate) fn unknown_to(client: McpClient) -> Option<RpcError> {
     (client.revision.is_stateless() && !client.takes_tasks).then(|| RpcError::missing_capability(text, &extensions))
 }
 
-fn status(task: &Task, client: McpClient) -> &'static str {
+fn status(task: &Task, client: McpClient, door: &Door) -> &'static str {
     let is_new = client.revision.is_stateless();
     match task.state {
         State::Submitted | State::Working => "working",
         // Where the host can be asked nothing, whoever else can answer may.
-        State::InputRequired | State::AuthRequired if is_new && elicitation(task, client).is_none() => "working",
+        State::InputRequired | State::AuthRequired if is_new && asked(task, client, door).is_none() => "working",
         State::InputRequired | State::AuthRequired => "input_required",
         State::Completed => "completed",
         State::Failed | State::Rejected if is_new && ServerError::of(task).is_none() => "completed",

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Caller, Description, Effect, Json, Skill, SkillId, Task};
+use bobbinet_engine::Offers;
 use bobbinet_gateway::{Gateway, GatewayError, RequestContext};
 use bobbinet_wire::EXTENSION_URI;
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     content::without_headers,
@@ -45,18 +46,12 @@ pub(crate) fn context<'a>(caller: &'a Caller, agent: &'a AgentName) -> RequestCo
     RequestContext { caller, agent, skill: None, trace: None, idempotency: None, extensions: &EXTENSIONS }
 }
 
-/// The agents that this caller may call, each with the skills that he may. One that is just starting is given a moment.
-pub(crate) async fn known(gateway: &Gateway, caller: &Caller, patience: Duration) -> Vec<Known> {
-    await_started(gateway, patience).await;
-    known_now(gateway, caller)
-}
-
 /// Waits so long for agents that were never seen.
 pub(crate) async fn await_started(gateway: &Gateway, patience: Duration) {
     join_all(gateway.agents().map(|name| gateway.await_start_within(name, patience))).await;
 }
 
-/// The same, as they are.
+/// The agents that this caller may call, each with the skills that he may.
 pub(crate) fn known_now(gateway: &Gateway, caller: &Caller) -> Vec<Known> {
     gateway
         .agents()
@@ -94,7 +89,7 @@ fn targets(gateway: &Gateway, known: &Known) -> Vec<Target> {
 }
 
 /// One page of the list.
-pub(crate) async fn list(
+pub(crate) fn list(
     gateway: &Gateway,
     caller: &Caller,
     cursor: &Cursor,
@@ -103,12 +98,14 @@ pub(crate) async fn list(
     limits: &McpServerLimits,
 ) -> Json {
     let (available, unavailable): (Vec<Known>, Vec<Known>) =
-        known(gateway, caller, limits.start_wait).await.into_iter().partition(|known| known.unavailable.is_none());
-    let by_name: BTreeMap<&AgentName, &Known> = available.iter().map(|known| (&known.name, known)).collect();
+        known_now(gateway, caller).into_iter().partition(|known| known.unavailable.is_none());
+    let with_offers = |known: &'_ Known| gateway.agent(&known.name).map(|agent| agent.offers()).unwrap_or_default();
+    let by_name: BTreeMap<&AgentName, (&Known, Arc<Offers>)> =
+        available.iter().map(|known| (&known.name, (known, with_offers(known)))).collect();
     let first = if cursor.is_first() { mesh_tools::tools() } else { Vec::new() };
     let write = |name: &str, target: &Target| {
-        let known = by_name.get(&target.agent)?;
-        Some(describe(name, target, &known.description, revision))
+        let (known, offers) = by_name.get(&target.agent)?;
+        Some(describe(name, target, &known.description, offers, revision))
     };
     let page = Page::fill(cursor, first, named(gateway, &available, naming), write, limits);
     let missing: BTreeMap<&str, &str> =
@@ -117,14 +114,15 @@ pub(crate) async fn list(
     page.to_json("tools", meta, revision, limits)
 }
 
-/// The tool that is called so. One whose agent is just starting is waited for a moment.
+/// The tool that is called so. One whose agent is just starting is waited for as long as the first says; where it is not known whose it is,
+/// all that are starting for as long as the second.
 pub(crate) async fn find(
     gateway: &Gateway,
     caller: &Caller,
     name: &str,
     revision: Revision,
     naming: Naming,
-    patience: Duration,
+    [patience, list_patience]: [Duration; 2],
 ) -> Option<Tool> {
     let plain = names::split(name).and_then(|(agent, skill)| Some((AgentName::parse(agent).ok()?, skill)));
     if let Some((agent, skill)) = &plain
@@ -142,7 +140,8 @@ pub(crate) async fn find(
             return found;
         }
     }
-    let target = named(gateway, &known(gateway, caller, patience).await, naming).remove(name)?;
+    await_started(gateway, list_patience).await;
+    let target = named(gateway, &known_now(gateway, caller), naming).remove(name)?;
     found(gateway, &target.agent, target.skill.as_ref().map(SkillId::as_str), revision)
 }
 
@@ -198,7 +197,7 @@ fn words() -> Json {
     }))
 }
 
-fn describe(name: &str, target: &Target, description: &Description, revision: Revision) -> Json {
+fn describe(name: &str, target: &Target, description: &Description, offers: &Offers, revision: Revision) -> Json {
     // Every call is a task; whether a host wants it as one is its own to say.
     let execution = revision.has_core_tasks().then(|| json!({"taskSupport": "optional"}));
     let skill = target.skill.as_ref().and_then(|id| description.skills.iter().find(|skill| skill.id == *id));
@@ -213,22 +212,26 @@ fn describe(name: &str, target: &Target, description: &Description, revision: Re
             .with("_meta", &meta)
             .to_json();
     };
+    let mut said: BTreeMap<String, Json> =
+        offers.tools.get(&skill.id).and_then(|said| said.read().ok()).unwrap_or_default();
+    let of_server: BTreeMap<String, Json> = said.remove("_meta").and_then(|meta| meta.read().ok()).unwrap_or_default();
+    let meta = of_server.into_iter().fold(meta, |meta, (name, value)| meta.with_owned(name, value));
     tool.with("title", &skill.name)
         .with("description", &skill.description)
         .with("inputSchema", &input_of(skill).unwrap_or_else(words))
         .with_some("outputSchema", output_of(skill, revision))
-        .with("annotations", &annotations(&skill.name, skill.effect))
+        .with_some("annotations", said.remove("annotations").or_else(|| annotations(skill.effect)))
         .with_some("execution", execution)
         .with("_meta", &meta.with("bobbinet/skill", skill.id.as_str()))
         .to_json()
 }
 
-/// What the effect class means in hints. It is the operator's word, or the server's where that is trusted.
-fn annotations(title: &str, effect: Effect) -> Value {
+/// What the effect class means in hints, where it is an agent's own word and no server's is behind it. The careful class is the one of those
+/// that say nothing, so it is no hint.
+fn annotations(effect: Effect) -> Option<Json> {
     match effect {
-        Effect::ReadOnly => json!({"title": title, "readOnlyHint": true, "idempotentHint": true}),
-        Effect::Idempotent => json!({"title": title, "readOnlyHint": false, "idempotentHint": true}),
-        // A repeat is dropped only if it carries the key of the first.
-        Effect::Keyed | Effect::AtMostOnce => json!({"title": title, "readOnlyHint": false, "idempotentHint": false}),
+        Effect::ReadOnly => Some(Json::from(&json!({"readOnlyHint": true, "idempotentHint": true}))),
+        Effect::Idempotent => Some(Json::from(&json!({"readOnlyHint": false, "idempotentHint": true}))),
+        Effect::Keyed | Effect::AtMostOnce => None,
     }
 }

@@ -56,7 +56,8 @@ impl Watch {
         revision: Revision,
     ) -> Result<Self, RpcError> {
         let gateway = door.server.gateway();
-        let (agent, skill, own) = match offered::find(gateway, caller, uri).await {
+        door.await_started_shortly().await;
+        let (agent, skill, own) = match offered::find(gateway, caller, uri) {
             Found::One { agent, skill, own } => (agent, skill, own),
             Found::None => return Err(reading::no_resource(uri, revision)),
             Found::Several(agents) => return Err(offered::several(&agents, uri)),
@@ -66,7 +67,7 @@ impl Watch {
             return Err(RpcError::invalid_params(&text));
         }
         let arguments = Object::default().with("uri", &own).with(FOLLOW, &true);
-        let mut params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())]);
+        let mut params = call::says(Some(&skill), None, vec![Part::data(arguments.to_json())], None);
         if let Some(session) = session {
             params.context = Some(session.context.clone());
             params.message.metadata = call::noted(params.message.metadata, FOLLOWED_KEY, Json::of(uri));

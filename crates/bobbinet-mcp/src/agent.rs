@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bobbinet_core::{Call, Description, Fault, Json, Outcome, Plan};
-use bobbinet_engine::{Agent, Lane, Offers, Request, Run};
+use bobbinet_engine::{Agent, CallLog, Lane, Offers, Request, Run};
 use bobbinet_outbound::Guard;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -139,7 +139,15 @@ impl Agent for McpAgent {
     }
 
     fn begins_tasks(&self) -> bool {
-        self.config.sampling.is_some()
+        self.config.sampling.is_some() || self.config.fallback.is_some()
+    }
+
+    fn call_log(&self) -> Option<&Arc<CallLog>> {
+        Some(&self.config.call_log)
+    }
+
+    fn asks_in_mcp(&self) -> bool {
+        true
     }
 
     fn max_concurrency(&self) -> usize {
@@ -151,7 +159,8 @@ impl Agent for McpAgent {
     }
 
     fn takes_calls(&self) -> bool {
-        self.sessions.takes_calls()
+        // Where there is somebody to be called instead, nobody waits.
+        self.config.fallback.is_some() || self.sessions.takes_calls()
     }
 
     fn has_started(&self) -> bool {

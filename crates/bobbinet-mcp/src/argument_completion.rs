@@ -18,6 +18,7 @@ pub(crate) async fn complete(session: Arc<SupervisedSession>, params: &Json) -> 
         return Ok(Json::from(&serde_json::json!({"values": []})));
     }
     let slow = || Fault::new("timed-out", format!("the server did not complete within {PATIENCE:?}"));
+    client.in_flight.mix_owners();
     let reply = timeout(PATIENCE, client.request("completion/complete", params.clone())).await.map_err(|_| slow())?;
     match reply {
         Reply::Result(result) => {

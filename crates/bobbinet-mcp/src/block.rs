@@ -16,6 +16,9 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
 
+/// What every kind of block may have beside its content.
+const AROUND: [&str; 2] = ["annotations", "_meta"];
+
 /// A content block as a part.
 pub(crate) fn part(block: &Json) -> Part {
     #[derive(Deserialize)]
@@ -34,10 +37,11 @@ pub(crate) fn part(block: &Json) -> Part {
         uri: Option<Arc<str>>,
         #[serde(default)]
         name: Option<Arc<str>>,
+        // Of any kind: only in a block of one type are they words.
         #[serde(default)]
-        message: Option<Arc<str>>,
+        message: Option<Json>,
         #[serde(default)]
-        error: Option<Arc<str>>,
+        error: Option<Json>,
     }
     if let Ok(text) = block.read::<Arc<str>>() {
         return Part::new(Content::Text(text));
@@ -47,13 +51,29 @@ pub(crate) fn part(block: &Json) -> Part {
         whole(block, &kind)
     };
     let Ok(read) = block.read::<Block>() else { return unknown() };
-    let metadata = |names: &[&str]| {
+    let kept = |names: &[&str]| {
         let whole = JsonObject::read(block).unwrap_or_default();
         let mut kept = JsonObject::default();
         for name in names {
-            if let Some(value) = whole.get(name) {
+            // Some say `null` of what is not there.
+            if let Some(value) = whole.get(name).filter(|value| value.as_str() != "null") {
                 kept.set(name, value.clone());
             }
+        }
+        (whole, kept)
+    };
+    let metadata = |names: &[&str]| {
+        let (_, kept) = kept(names);
+        (!kept.is_empty()).then(|| kept.to_json())
+    };
+    // The same with what nobody knows of it.
+    let with_rest = |known: &[&str]| {
+        let (whole, mut kept) = kept(&AROUND);
+        let is_known = |name: &str| name == "type" || AROUND.contains(&name) || known.contains(&name);
+        let rest = whole.iter().filter(|(name, _)| !is_known(name));
+        let rest: JsonObject = rest.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        if !rest.is_empty() {
+            kept.set("rest", rest.to_json());
         }
         (!kept.is_empty()).then(|| kept.to_json())
     };
@@ -61,21 +81,17 @@ pub(crate) fn part(block: &Json) -> Part {
     let (named_type, data) = data.map_or((None, None), |(media_type, data)| (media_type, base64(data)));
     match (read.r#type.as_str(), read.text, data, read.resource, read.uri) {
         // Not of the protocol, but what some servers say in place of `isError`.
-        ("error", text, ..) => match text.or(read.message).or(read.error) {
+        ("error", text, ..) => match text.or_else(|| words(read.message)).or_else(|| words(read.error)) {
             Some(text) => Part::new(Content::Text(text)),
             None => unknown(),
         },
-        ("text", Some(text), ..) => {
-            Part { metadata: metadata(&["annotations", "_meta"]), ..Part::new(Content::Text(text)) }
-        }
+        ("text", Some(text), ..) => Part { metadata: with_rest(&["text"]), ..Part::new(Content::Text(text)) },
         ("image" | "audio", _, Some(bytes), ..) => Part {
             media_type: read.mime_type.or(named_type),
-            metadata: metadata(&["annotations", "_meta"]),
+            metadata: with_rest(&["data", "mimeType"]),
             ..Part::new(Content::Raw(bytes))
         },
-        ("resource", _, _, Some(resource), _) => {
-            resource.part(metadata(&["annotations", "_meta"])).unwrap_or_else(unknown)
-        }
+        ("resource", _, _, Some(resource), _) => resource.part(metadata(&AROUND)).unwrap_or_else(unknown),
         ("resource_link", _, _, _, Some(uri)) => Part {
             media_type: read.mime_type,
             filename: read.name,
@@ -84,6 +100,11 @@ pub(crate) fn part(block: &Json) -> Part {
         },
         _ => unknown(),
     }
+}
+
+/// A text, if it is one.
+fn words(json: Option<Json>) -> Option<Arc<str>> {
+    json?.read().ok()
 }
 
 /// One of the contents of a resource that was read: text, or bytes.
@@ -165,4 +186,28 @@ fn base64(text: &str) -> Option<Base64> {
     let alphabet = if plain.contains(['-', '_']) { alphabet::URL_SAFE } else { alphabet::STANDARD };
     let bytes = GeneralPurpose::new(&alphabet, LENIENT).decode(plain).ok()?;
     Some(Base64::from_checked(&STANDARD.encode(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_one_whatever_else_its_block_says() {
+        let check = |block: &str, text: &str, metadata: Option<&str>| {
+            let part = part(&Json::parse(block).unwrap());
+            assert_eq!(part.as_text(), Some(text), "{block}");
+            assert_eq!(part.metadata.as_ref().map(Json::as_str), metadata);
+        };
+        check(r#"{"type":"text","text":"no","error":true}"#, "no", Some(r#"{"rest":{"error":true}}"#));
+        check(r#"{"type":"text","text":"x","annotations":null,"_meta":null}"#, "x", None);
+        check(
+            r#"{"type":"text","text":"x","message":7,"_meta":{"a":1}}"#,
+            "x",
+            Some(r#"{"_meta":{"a":1},"rest":{"message":7}}"#),
+        );
+        check(r#"{"type":"error","message":"bad"}"#, "bad", None);
+        let picture = part(&Json::parse(r#"{"type":"image","data":"AAEC","mimeType":"image/png","width":3}"#).unwrap());
+        assert_eq!(picture.metadata.unwrap().as_str(), r#"{"rest":{"width":3}}"#);
+    }
 }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use bobbinet_core::{Effect, Fault, Json, Outcome};
-use bobbinet_engine::{CANCEL_GRACE, Run};
+use bobbinet_engine::{CANCEL_GRACE, CallName, Run};
 
 use crate::{
     call_attempt::{CallAttempt, CallRoute, LOGINS_MAX, NotAdmitted, Place, not_called, unreachable},
     call_checkpoint::CallCheckpoint,
     call_listener::{CallListener, RequestOutcome, Target, canceled, unknown, unreadable},
+    call_once::{self, CallOnce},
+    caller_client::CallerClient,
     catalog::Tool,
+    config::McpConfig,
     contract,
     crash_history::CallFingerprint,
+    elicitation_handler::offered,
+    fallback,
     finished_call::{Gives, finished},
     json_object::JsonObject,
     plan_message,
@@ -58,9 +63,22 @@ pub(crate) async fn carry_out(sessions: &Arc<SessionPool>, run: Run) -> Outcome 
 }
 
 async fn call(sessions: &Arc<SessionPool>, shared: &Arc<SupervisedSession>, run: &Run) -> Outcome {
-    match find(shared, run).await {
-        Ok(target) => call_target(sessions, shared, run, &target, Gives::Parts).await,
-        Err(outcome) => outcome,
+    if fallback::is_begun(run) {
+        return fallback::go_on(&shared.config, run).await;
+    }
+    let target = match find(shared, run).await {
+        Ok(target) => target,
+        Err(outcome) => return outcome,
+    };
+    let keyed = match call_once::look(&shared.config, run, &target).await {
+        CallOnce::Done(outcome) => return outcome,
+        CallOnce::Call(keyed) => keyed,
+    };
+    let outcome = call_target(sessions, shared, run, &target, Gives::Parts).await;
+    let outcome = fallback::instead(&shared.config, run, outcome).await;
+    match keyed {
+        Some(keyed) => keyed.settle(run, outcome).await,
+        None => outcome,
     }
 }
 
@@ -91,7 +109,7 @@ async fn call_target(
     let home = tokio::select! {
         biased;
         () = run.canceled() => return canceled(target, 0),
-        home = sessions.home(run.task()) => home,
+        home = sessions.home(run) => home,
     };
     let home = match home {
         Ok(home) => home,
@@ -158,7 +176,8 @@ impl CallAttempt<'_> {
         // What the server wanted to know is not asked for again from the beginning, unless it has forgotten that.
         let mut may_begin_anew = checkpoint.questions.is_some() && run.call().effect.may_run_again();
         let mut answers = JsonObject::default();
-        let (mut unsent, mut logins) = (0, 0);
+        let (mut unsent, mut logins, mut tries) = (0, 0, 1);
+        self.sessions.retries.call();
         let mut questions = checkpoint.questions.clone();
         loop {
             if let Some(open) = &questions {
@@ -203,7 +222,10 @@ impl CallAttempt<'_> {
             }
             let headers = tool.map(|tool| tool.headers.values(&target.arguments)).unwrap_or_default();
             let call = Some(self.tool_call(&route, None));
-            let options = RequestOptions { meta: meta(run, &client), call, headers, token: None };
+            let options = RequestOptions { meta: meta(run, &client, &session.config), call, headers, token: None };
+            if session.config.call_log.is_listened() {
+                client.want_log(&CallName::of(run.task()), &route.owner, &session.config.call_log).await;
+            }
             let sent = client.send(target.feature.method(), params, options);
             let token = sent.as_ref().ok().map(PendingRequest::token);
             let (outcome, was_passed_over) = match sent {
@@ -217,6 +239,15 @@ impl CallAttempt<'_> {
                 session.exclusive_tools.crashes.lived(self.fingerprint);
             }
             let json = match outcome {
+                // Its server lives: it is this request that has come to nothing.
+                RequestOutcome::Over(outcome) if round == 0 && client.in_flight.broken().is_none() => {
+                    drop(route);
+                    match self.again(outcome, tries).await {
+                        Ok(()) => tries += 1,
+                        Err(outcome) => return outcome,
+                    }
+                    continue;
+                }
                 RequestOutcome::Over(outcome) => return outcome,
                 RequestOutcome::NotSent(broken) => {
                     unsent += 1;
@@ -266,7 +297,7 @@ impl CallAttempt<'_> {
                         let lead = lead.take().filter(|_| round == 0 && !was_passed_over);
                         return self.finish(&session, &json, result, was_passed_over, lead).await;
                     }
-                    Ok(result) => match Questions::of_result(&result, &session.config) {
+                    Ok(result) => match Questions::of_result(&result, run, &session.config) {
                         Ok(asked) => asked,
                         Err(what) => return not_offered(target, &what),
                     },
@@ -349,13 +380,20 @@ impl CallAttempt<'_> {
 }
 
 /// What goes with every call beside its arguments. The progress token is the library's.
-fn meta(run: &Run, client: &Client) -> JsonObject {
+fn meta(run: &Run, client: &Client, config: &McpConfig) -> JsonObject {
     let mut meta = JsonObject::default();
     if run.call().effect == Effect::Keyed {
         meta.set(KEY, Json::of(&run.key()));
     }
-    if let Some(level) = client.log_level().filter(|_| client.is_modern()) {
+    if client.is_modern()
+        && let Some(level) = client.log_level_of(&CallName::of(run.task()), &config.call_log)
+    {
         meta.set(LOG_LEVEL, Json::of(level.word()));
+    }
+    if client.is_modern()
+        && let Some((name, offered)) = CallerClient::meta(run.task(), config, || offered(config))
+    {
+        meta.set(name, Json::from(&offered));
     }
     if let Some(trace) = &run.task().trace {
         meta.set("traceparent", Json::of(&**trace));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::{Effect, Fault, Message, Outcome, Part};
-use bobbinet_engine::{Run, Unanswered};
+use bobbinet_engine::{CallName, Run, Unanswered};
 use tokio::time::Instant;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     finished_call::Gives,
     in_flight::ToolCall,
     login::LoginNeeded,
+    lost_session,
     pinned_tools::TOOL_WITHHELD,
     pool::{Home, SessionPool},
     server_questions::{declined_by_user, is_accepted},
@@ -40,7 +41,7 @@ pub(crate) struct CallRoute {
     pub(crate) session: Arc<SupervisedSession>,
     pub(crate) client: Arc<Client>,
     pub(crate) permit: CallPermit,
-    owner: CallOwner,
+    pub(crate) owner: CallOwner,
 }
 
 /// Why there is no such place.
@@ -81,7 +82,9 @@ impl CallAttempt<'_> {
                     (lease.session.clone(), false)
                 }
             };
+            self.not_lost(place)?;
             let client = self.connected(&home, round).await?;
+            self.not_lost(place)?;
             let profile = self.profile(&home, &client, place).map_err(NotAdmitted::Over)?;
             if let Ok(permit) = home.exclusive_tools.try_acquire(&profile) {
                 return Ok(CallRoute { session: home, client, permit, owner: profile.owner });
@@ -93,10 +96,23 @@ impl CallAttempt<'_> {
             };
             // It may have been restarted, or is only being started, and more may be known of the call.
             let client = self.connected(&session, round).await?;
+            self.not_lost(place)?;
             let is_as_thought = self.profile(&home, &client, place).map_err(NotAdmitted::Over)?.class == profile.class;
             if is_as_thought {
                 return Ok(CallRoute { session, client, permit, owner: profile.owner });
             }
+        }
+    }
+
+    /// The session that the call was to be made in may have ended since: another is not the same.
+    fn not_lost(&self, place: Place) -> Result<(), NotAdmitted> {
+        match (&self.home, place) {
+            (Home::Scoped(lease), Place::Any | Place::Lasting)
+                if lease.is_lost() && !self.sessions.keeps_nothing_by_sessions() =>
+            {
+                Err(NotAdmitted::NoServer(lost_session::fault(&self.shared.config.name, self.run.task())))
+            }
+            (Home::Scoped(_) | Home::Shared, Place::Any | Place::Lasting | Place::Replica(_)) => Ok(()),
         }
     }
 
@@ -207,7 +223,7 @@ impl CallAttempt<'_> {
     pub(crate) fn tool_call(&self, route: &CallRoute, task: Option<&str>) -> ToolCall {
         let CallRoute { permit, owner, .. } = route;
         let (ticket, owner, task) = (permit.ticket, owner.clone(), task.map(Arc::from));
-        ToolCall { ticket, owner, fingerprint: self.fingerprint, task }
+        ToolCall { ticket, owner, fingerprint: self.fingerprint, task, name: CallName::of(self.run.task()) }
     }
 
     /// Which replica of the server a session is with.
@@ -244,10 +260,18 @@ enum Connected {
 }
 
 async fn connected(shared: &SupervisedSession, run: &Run) -> Connected {
+    let deadline = || run.deadline();
+    let client = async {
+        match shared.config.fallback {
+            // There is somebody to be called instead.
+            Some(_) => shared.client_unless_resting(deadline).await,
+            None => shared.client(deadline).await,
+        }
+    };
     tokio::select! {
         biased;
         () = run.canceled() => Connected::Canceled,
-        client = shared.client(|| run.deadline()) => client.map_or_else(Connected::No, Connected::Yes),
+        client = client => client.map_or_else(Connected::No, Connected::Yes),
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bobbinet_core::{Effect, Fault, Json, Message, Outcome, Part, Question, SkillId};
+use bobbinet_core::{Effect, Fault, Json, Message, MessageId, Outcome, Part, Question, SkillId};
 use bobbinet_engine::{CANCEL_GRACE, EngineError, Run, Unanswered};
 use tokio::time::Instant;
 
 use crate::{
+    caller_client::CallerClient,
     config::McpConfig,
     elicitation::{Elicitation, is_same, with_note},
+    input_requests::{self, InputRequest, InputRequests},
     json_object::JsonObject,
     mailbox::{Asks, ConnectionError, ElicitationRequest, Mail, Progress, Reply, RpcError},
     result::{self, CallResult},
-    sampling,
+    roots, sampling,
     server_feature::ServerFeature,
     session::PendingRequest,
 };
@@ -145,14 +147,27 @@ impl<'a> CallListener<'a> {
     /// Puts a question of the server to the caller. Returns how the request has ended if that comes first.
     pub(crate) async fn answer(&mut self, asked: ElicitationRequest) -> Option<AnswerEnd> {
         self.asked += 1;
-        if asked.asks == Asks::Model {
-            return self.sample(asked).await;
-        }
-        let Some(elicitation) = Elicitation::read(&asked.params) else {
-            let _ = asked.answer.send(action("cancel"));
-            return None;
+        let put = match asked.asks {
+            Asks::Model if self.config.sampling.is_some() => return self.sample(asked).await,
+            Asks::Model => self.lent(sampling::METHOD, &asked.params).await,
+            Asks::Roots => self.lent(roots::METHOD, &asked.params).await,
+            Asks::User => match Elicitation::read(&asked.params) {
+                Some(elicitation) => Ok(Put::User(elicitation)),
+                None => {
+                    let _ = asked.answer.send(action("cancel"));
+                    return None;
+                }
+            },
         };
-        let question = Arc::new(elicitation.ask(self.run.message_id(&format!("q{}", self.asked))));
+        let put = match put {
+            Ok(put) => put,
+            Err(why) => {
+                tracing::debug!(task = %self.run.task().id, why, "a server's request was not put to its caller's client");
+                let _ = asked.answer.send(sampling::no(&why));
+                return None;
+            }
+        };
+        let question = Arc::new(put.ask(self.run.message_id(&format!("q{}", self.asked))));
         let said = {
             let asking = self.ask(question);
             tokio::pin!(asking);
@@ -166,33 +181,44 @@ impl<'a> CallListener<'a> {
         };
         let answer = match said {
             ElicitationEnd::Answer(answer) => answer,
-            ElicitationEnd::TimedOut => return Some(AnswerEnd::Over(self.let_go(asked, &elicitation).await)),
+            ElicitationEnd::TimedOut => return Some(AnswerEnd::Over(self.let_go(asked, &put).await)),
         };
         match answer {
             Ok(answer) => {
                 asked.open.resume().await;
-                let _ = asked.answer.send(answer);
+                let _ = asked.answer.send(put.read(answer));
                 None
             }
             Err(Unanswered::Expired) => {
-                self.decline(asked).await;
+                self.decline(asked, &put).await;
                 Some(AnswerEnd::Over(Outcome::Declined))
             }
             Err(Unanswered::Over) if self.of_task.is_some() => {
                 Some(AnswerEnd::Over(unknown("canceled", self.target, "it was canceled", false)))
             }
             Err(Unanswered::Over) => {
-                let _ = asked.answer.send(action("cancel"));
+                let _ = asked.answer.send(put.refused("cancel"));
                 Some(AnswerEnd::Over(self.cancel_and_wait().await))
             }
             Err(Unanswered::NotAsked(error)) => {
-                let _ = asked.answer.send(action("cancel"));
+                let _ = asked.answer.send(put.refused("cancel"));
                 self.pending.cancel();
                 // What it comes to now was not decided by anybody.
                 let _ = tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await;
                 Some(AnswerEnd::Over(not_asked(self.target, &error)))
             }
         }
+    }
+
+    /// A request that our caller's client answers, if it does. `Err`: why not, for the server.
+    async fn lent(&self, method: &str, params: &Json) -> Result<Put, String> {
+        let client = CallerClient::of(self.run.task(), self.config);
+        if !client.answers(method, self.config) {
+            return Err("the client of whoever has made the call has not declared that it answers this".to_owned());
+        }
+        let request = lent_request(self.run, self.config, method, params, 1).await?;
+        let round = format!("{}.{}", self.round, self.asked);
+        Ok(Put::Client { requests: InputRequests::one(LENT, request), round })
     }
 
     /// Has a language model say what the server wants to hear.
@@ -223,8 +249,8 @@ impl<'a> CallListener<'a> {
     }
 
     /// Others have waited for the answer long enough: the call is brought to its end, and the question says so.
-    async fn let_go(&self, asked: ElicitationRequest, elicitation: &Elicitation) -> Outcome {
-        self.decline(asked).await;
+    async fn let_go(&self, asked: ElicitationRequest, put: &Put) -> Outcome {
+        self.decline(asked, put).await;
         let then = if self.run.call().effect.may_run_again() {
             "An answer makes the call again and goes to it"
         } else {
@@ -234,14 +260,14 @@ impl<'a> CallListener<'a> {
             "Calls of others had to wait for this answer, so after {:?} the MCP server was told `decline`, and the call is over. {then}.",
             self.hold
         );
-        let again = elicitation.ask(self.run.message_id(&format!("q{}-again", self.asked)));
+        let again = put.ask(self.run.message_id(&format!("q{}-again", self.asked)));
         Outcome::LetGo { question: Arc::new(with_note(&again, &note)) }
     }
 
     /// Declines a question, and gives the call a while to end: what it comes to was not decided by anybody.
-    async fn decline(&self, asked: ElicitationRequest) {
+    async fn decline(&self, asked: ElicitationRequest, put: &Put) {
         let ElicitationRequest { answer, open, .. } = asked;
-        let _ = answer.send(action("decline"));
+        let _ = answer.send(put.refused("decline"));
         let _ = tokio::time::timeout(CANCEL_GRACE, self.pending.mailbox.replied()).await;
         drop(open);
     }
@@ -263,6 +289,70 @@ impl<'a> CallListener<'a> {
             },
             Err(_) => unknown("canceled", self.target, "it was canceled", false),
         }
+    }
+}
+
+/// The name of a request that its server has none for.
+const LENT: &str = "request";
+
+/// What is put to our caller.
+enum Put {
+    User(Elicitation),
+    /// What his client answers by itself.
+    Client {
+        requests: InputRequests,
+        round: String,
+    },
+}
+
+impl Put {
+    fn ask(&self, id: MessageId) -> Question {
+        match self {
+            Self::User(elicitation) => elicitation.ask(id),
+            Self::Client { requests, round } => requests.ask(id, round),
+        }
+    }
+
+    /// What the server is told, by the answer that is in the log.
+    fn read(&self, answer: Json) -> Json {
+        match self {
+            Self::User(_) => answer,
+            Self::Client { .. } => {
+                let result = JsonObject::read(&answer).and_then(|mut results| results.take(LENT));
+                let result = result.unwrap_or_else(|| sampling::no("it was not answered"));
+                match input_requests::refused(&result) {
+                    Some(why) => sampling::no(&why),
+                    None => result,
+                }
+            }
+        }
+    }
+
+    fn refused(&self, word: &str) -> Json {
+        match self {
+            Self::User(_) => action(word),
+            Self::Client { .. } => sampling::no("the call is over, or nobody has answered in time"),
+        }
+    }
+}
+
+/// What a caller's client is asked, within the bounds of one call: `count` requests of this method with it. `Err`: why it is not asked.
+pub(crate) async fn lent_request(
+    run: &Run,
+    config: &McpConfig,
+    method: &str,
+    params: &Json,
+    count: usize,
+) -> Result<InputRequest, String> {
+    if method != sampling::METHOD {
+        return Ok(InputRequest::new(method, JsonObject::default().to_json()));
+    }
+    let params = sampling::lent(config, params)?;
+    let max = config.limits.samples_max;
+    let own = run.current().await.map_err(|_| "the call is over")?;
+    match input_requests::asked_before(&own, method) + count > max {
+        true => Err(format!("one call has {max} of them at the most (samples_max)")),
+        false => Ok(InputRequest::new(method, params)),
     }
 }
 

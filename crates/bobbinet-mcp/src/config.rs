@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bobbinet_core::{AgentName, Effect};
+use bobbinet_engine::CallLog;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -33,6 +34,8 @@ pub struct McpConfig {
     pub start: StartPolicy,
     /// What it means to run each tool twice, by the operator's word.
     pub effects: BTreeMap<String, Effect>,
+    /// Where calls of single tools have a key in their arguments, as a JSON pointer (RFC 6901): under one key a caller's call is made once.
+    pub idempotency: BTreeMap<String, String>,
     /// Whether the server's own hints count for tools that `effects` does not name.
     pub trust_hints: bool,
     /// Tools known to ask their user: each runs alone.
@@ -48,6 +51,10 @@ pub struct McpConfig {
     pub roots: Vec<PathBuf>,
     /// Who says what the server wants a language model to say (`sampling/createMessage`). If nobody does, that is not offered to it.
     pub sampling: Option<Sampling>,
+    /// Who is called where the server cannot be: an agent with the same tools.
+    pub fallback: Option<AgentName>,
+    /// What the server may ask of the client of whoever has made a call, if that client has declared it.
+    pub lends: CallerLends,
     /// The agent's name for people, instead of the server's.
     pub title: Option<String>,
     /// What the agent is for, instead of the server's instructions.
@@ -68,6 +75,8 @@ pub struct McpConfig {
     pub extension_uri: &'static str,
     /// What it may take of us: time, memory, restarts.
     pub limits: McpLimits,
+    /// Where those listen who wait for a call and want to hear what the server says for a log meanwhile.
+    pub call_log: Arc<CallLog>,
     /// Where logins come back, and what agents share of them. One for all agents of a node.
     pub logins: Arc<LoginDesk>,
 }
@@ -95,6 +104,7 @@ impl McpConfig {
             pin: PinPolicy::Ask,
             start: StartPolicy::WithNode,
             effects: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
             trust_hints: false,
             interactive: Vec::new(),
             silent: Vec::new(),
@@ -102,6 +112,8 @@ impl McpConfig {
             stateless: false,
             roots: Vec::new(),
             sampling: None,
+            fallback: None,
+            lends: CallerLends::default(),
             title: None,
             description: None,
             version: None,
@@ -112,6 +124,7 @@ impl McpConfig {
             max_concurrency: Self::MAX_CONCURRENCY,
             extension_uri: "",
             limits: McpLimits::default(),
+            call_log: Arc::default(),
             logins: Arc::default(),
         }
     }
@@ -119,6 +132,21 @@ impl McpConfig {
     /// How long a call of this tool may go without a word of the server.
     pub(crate) fn idle(&self, tool: &str) -> Duration {
         self.timeouts.get(tool).copied().unwrap_or(Duration::from_millis(self.limits.idle_ms))
+    }
+}
+
+/// What a server may ask of the client of whoever has made a call. Nothing, unless the operator says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallerLends {
+    /// To have its model say something (`sampling/createMessage`).
+    pub sampling: bool,
+    /// To list its folders and files (`roots/list`).
+    pub roots: bool,
+}
+
+impl CallerLends {
+    pub(crate) fn is_anything(self) -> bool {
+        self.sampling || self.roots
     }
 }
 
@@ -343,7 +371,7 @@ pub struct McpLimits {
     pub samples_max: usize,
     /// Tokens of what it says, each time.
     pub sample_tokens_max: u64,
-    /// Bytes of what it is told, each time.
+    /// Bytes of what it is told, each time, and of what a caller's client answers.
     pub sample_bytes_max: usize,
     /// How long a server is asked to keep a task of its own and its result, from its beginning (2025-11-25): our node may be away for a while,
     /// and its caller may take days to answer.
@@ -364,10 +392,21 @@ pub struct McpLimits {
     /// How long calls wait for a server that is left alone, counted from when it was last up: tasks stay submitted. After
     /// that they fail at once, until it is up again.
     pub rest_wait_ms: u64,
+    /// How often a call that may run again is made, the first time counted, where its server lives and answers that it cannot.
+    pub tries_max: u32,
+    /// The pause before it is made again; each further one doubles it. Up to half of it is left out, by chance.
+    pub retry_first_ms: u64,
+    /// The longest such pause.
+    pub retry_max_ms: u64,
+    /// How many calls are made again at the most, of a hundred of the agent's.
+    pub retry_percent: u64,
     /// How long a question is held open once a call of another caller has to wait for its answer.
     pub hold_for_others_ms: u64,
     /// How long a listing must have been out of date before it is read again.
     pub list_debounce_ms: u64,
+    /// The shortest time for which a list is good whose server says for how long it is, and not when it changes: then it is read again if the
+    /// server was called since.
+    pub list_fresh_min_ms: u64,
     /// How long after an abandoned call a question may still be its own, so that nobody else is asked it.
     pub ghost_ms: u64,
     /// Calls that wait for others to be over, where they run one at a time. One more is refused.
@@ -417,8 +456,13 @@ impl Default for McpLimits {
             rest_ms: 30_000,
             // Enough for some attempts to bring it up.
             rest_wait_ms: 0,
+            tries_max: 5,
+            retry_first_ms: 1_000,
+            retry_max_ms: 30_000,
+            retry_percent: 20,
             hold_for_others_ms: 60_000,
             list_debounce_ms: 250,
+            list_fresh_min_ms: 60_000,
             ghost_ms: 60_000,
             lane_queue_max: 1_000,
             cache_entries_max: 1_000,

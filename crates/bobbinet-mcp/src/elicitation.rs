@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::json_object::JsonObject;
 
 /// What a server asks: the parameters of `elicitation/create`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Elicitation {
     #[serde(default)]
@@ -36,10 +36,33 @@ impl Elicitation {
         Self { key: Some(key.to_owned()), ..self }
     }
 
+    /// Whether it is a form to fill in, and no address to visit.
+    pub(crate) fn is_form(&self) -> bool {
+        !self.is_link()
+    }
+
+    fn is_link(&self) -> bool {
+        self.mode.as_deref() == Some("url") || (self.url.is_some() && self.requested_schema.is_none())
+    }
+
+    /// As the request that it was, without the name that its server has for it.
+    pub(crate) fn params(&self) -> Json {
+        let Self { mode, message, requested_schema, url, key: _ } = self;
+        let mut params = JsonObject::default();
+        let fields = [("mode", mode.as_ref().map(Json::of)), ("message", Some(Json::of(message)))];
+        let fields = fields
+            .into_iter()
+            .chain([("requestedSchema", requested_schema.clone()), ("url", url.as_ref().map(Json::of))]);
+        for (name, value) in fields {
+            value.into_iter().for_each(|value| params.set(name, value));
+        }
+        params.to_json()
+    }
+
     /// As a question with a message of this id.
     pub(crate) fn ask(&self, id: MessageId) -> Question {
         let mut data = JsonObject::default();
-        let is_link = self.mode.as_deref() == Some("url") || (self.url.is_some() && self.requested_schema.is_none());
+        let is_link = self.is_link();
         let text = match self.url.as_deref().filter(|_| is_link) {
             Some(url) => {
                 data.set("type", Json::of("authorization"));
@@ -81,6 +104,8 @@ pub(crate) fn is_same(asked: &Question, now: &Question) -> bool {
     let essence = |question: &Question| {
         let mut data = question.message.data().and_then(JsonObject::read).unwrap_or_default();
         data.take("errors");
+        // And so may how much of it was answered.
+        data.take("inputResponses");
         data.to_json()
     };
     asked.kind == now.kind && asked.schema == now.schema && essence(asked) == essence(now)

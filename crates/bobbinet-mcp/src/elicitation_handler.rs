@@ -16,8 +16,9 @@ use rmcp::{
 use tokio::sync::oneshot;
 
 use crate::{
-    config::McpConfig,
+    config::{CallerLends, McpConfig},
     in_flight::{self, InFlight},
+    json_object::JsonObject,
     mailbox::Asks,
     roots,
     rpc_channel::RawParams,
@@ -29,12 +30,13 @@ use crate::{
 pub(crate) struct ElicitationHandler {
     in_flight: Arc<InFlight>,
     roots: Vec<PathBuf>,
+    lends: CallerLends,
     config: ClientConfig,
 }
 
 impl ElicitationHandler {
     pub(crate) fn new(config: &McpConfig, in_flight: Arc<InFlight>) -> Self {
-        Self { in_flight, roots: config.roots.clone(), config: client_config(config) }
+        Self { in_flight, roots: config.roots.clone(), lends: config.lends, config: client_config(config) }
     }
 }
 
@@ -48,12 +50,17 @@ pub(crate) fn client_config(config: &McpConfig) -> ClientConfig {
         .with_url(UrlElicitationCapability::default());
     let mut capabilities = ClientCapabilities::default();
     capabilities.elicitation = Some(elicitation);
-    capabilities.roots = (!config.roots.is_empty()).then(RootsCapabilities::default);
+    capabilities.roots = (!config.roots.is_empty() || config.lends.roots).then(RootsCapabilities::default);
     capabilities.sampling = sampling::capability(config);
     server_task::offer(&mut capabilities);
     let mut config = ClientConfig::new(capabilities, Implementation::new("bobbinet", env!("CARGO_PKG_VERSION")));
     config.protocol_version = ProtocolVersion::V_2025_11_25;
     config
+}
+
+/// What is offered to every server of this configuration, as it is said with a request.
+pub(crate) fn offered(config: &McpConfig) -> serde_json::Value {
+    serde_json::to_value(client_config(config).capabilities).unwrap_or_default()
 }
 
 impl ClientHandler for ElicitationHandler {
@@ -73,16 +80,23 @@ impl ClientHandler for ElicitationHandler {
         let asks = match request.method.as_str() {
             "elicitation/create" => Asks::User,
             sampling::METHOD if self.config.capabilities.sampling.is_some() => Asks::Model,
+            roots::METHOD if self.lends.roots => Asks::Roots,
             _ => return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None)),
         };
         // The extensions were moved into the context on the way here.
         let params = context.extensions.get::<RawParams>().and_then(|params| params.0.clone());
+        let params = params.or_else(|| (asks == Asks::Roots).then(|| JsonObject::default().to_json()));
         let Some(params) = params else {
             return Err(ErrorData::invalid_params(format!("{} without parameters", request.method), None));
         };
         let is_of_task = in_flight::related_task(&params).is_some();
         let (answer, answered) = oneshot::channel();
-        if asks == Asks::Model {
+        let (code, member) = match asks {
+            Asks::User => (ErrorCode::INTERNAL_ERROR, None),
+            Asks::Model => (SAMPLING_REFUSED, Some("role")),
+            Asks::Roots => (ErrorCode::INTERNAL_ERROR, Some("roots")),
+        };
+        if let Some(member) = member {
             let said = match self.in_flight.question(asks, params, answer) {
                 false => None,
                 true => tokio::select! {
@@ -92,11 +106,11 @@ impl ClientHandler for ElicitationHandler {
                 },
             };
             return match said {
-                Some(said) => match sampling::refusal(&said) {
-                    Some(why) => Err(ErrorData::new(SAMPLING_REFUSED, why, None)),
+                Some(said) => match sampling::refusal(&said, member) {
+                    Some(why) => Err(ErrorData::new(code, why, None)),
                     None => Ok(self.answer(&context, said)),
                 },
-                None => Err(ErrorData::new(SAMPLING_REFUSED, "nobody knows for which call that is", None)),
+                None => Err(ErrorData::new(code, "nobody knows for which call that is", None)),
             };
         }
         let answer = match self.in_flight.question(asks, params, answer) {

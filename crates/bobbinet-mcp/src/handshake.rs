@@ -440,7 +440,8 @@ mod tests {
         let (input, output) = tokio::io::split(ours);
         let in_flight = Arc::new(InFlight::of(&McpConfig::new("a", "x", &[])));
         let (source, sink) = over_pipe(input, output, 1 << 20);
-        let mut channel = RpcChannel::new(source, sink, in_flight, ServerLog::new("a", Secrets::default()));
+        let mut channel =
+            RpcChannel::new(source, sink, in_flight, ServerLog::new("a", Secrets::default(), Arc::default()));
         let mut methods = Vec::new();
         let server = async {
             let (input, mut output) = tokio::io::split::<DuplexStream>(theirs);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bobbinet_core::Json;
+use bobbinet_engine::CallName;
 use rmcp::model::RequestId;
 use serde::Deserialize;
 use tokio::{
@@ -38,6 +39,8 @@ pub(crate) struct ToolCall {
     pub(crate) fingerprint: CallFingerprint,
     /// The server's task that the request is about, if it is one.
     pub(crate) task: Option<Arc<str>>,
+    /// By which it is known to those who listen to it.
+    pub(crate) name: CallName,
 }
 
 /// The requests in flight on one connection, and those that were abandoned. Shared by the channel, the handler of the server's requests, and the calls.
@@ -58,6 +61,8 @@ pub(crate) struct InFlight {
 #[derive(Debug, Default)]
 struct InFlightState {
     serial: u64,
+    /// Whose calls there were over this connection.
+    owners: SessionOwners,
     requests: BTreeMap<u64, InFlightRequest>,
     /// The newest id that a request of ours went out under. They only grow.
     newest: Option<i64>,
@@ -70,29 +75,18 @@ struct InFlightState {
     junk_lines: u64,
     junk_bytes: u64,
     broken: Option<ConnectionError>,
-    /// Whose calls the server has been given over this connection.
-    served: Served,
     /// Whether it broke under a call that was known for that.
     was_foreseen: bool,
 }
 
-/// Whose calls a server has been given: what it says at last may be of any of them.
+/// Whose calls a connection has had since it began: what its server says may be of any of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Served {
+enum SessionOwners {
     #[default]
     Nobody,
-    Only(CallOwner),
+    One(CallOwner),
+    /// Several callers', or somebody's who is not known.
     Several,
-}
-
-impl Served {
-    fn add(&mut self, owner: &CallOwner) {
-        match self {
-            Self::Nobody => *self = Self::Only(owner.clone()),
-            Self::Only(known) if known != owner => *self = Self::Several,
-            Self::Only(_) | Self::Several => {}
-        }
-    }
 }
 
 /// A call given up without a reply.
@@ -156,7 +150,7 @@ impl InFlight {
             return Err(broken.clone());
         }
         if let Some(call) = &tool_call {
-            state.served.add(&call.owner);
+            state.owners.note(&call.owner);
         }
         state.serial += 1;
         let serial = state.serial;
@@ -247,6 +241,38 @@ impl InFlight {
             let ProgressParams { progress: value, total, message, .. } = params;
             request.mailbox.progress(Progress { value, total, message });
         }
+    }
+
+    /// Something is about to be asked for this owner that is no call of his.
+    pub(crate) fn note_owner(&self, owner: &CallOwner) {
+        self.state().owners.note(owner);
+    }
+
+    /// Something is about to be asked for somebody whom nobody here knows: what the server says for a log may be about that from now on.
+    pub(crate) fn mix_owners(&self) {
+        self.state().owners = SessionOwners::Several;
+    }
+
+    /// Whether this owner has the connection for himself, with a call that he is about to make.
+    pub(crate) fn is_only(&self, owner: &CallOwner) -> bool {
+        match &self.state().owners {
+            SessionOwners::Nobody => true,
+            SessionOwners::One(only) => only == owner,
+            SessionOwners::Several => false,
+        }
+    }
+
+    /// Of which calls a line is that the server says for a log: of the one in whose answer it came; else of its owner's, the newest first,
+    /// if there was never anybody else's over this connection; else of none.
+    pub(crate) fn log_calls(&self, within: Option<&RequestId>) -> Vec<CallName> {
+        let state = self.state();
+        let within = within.and_then(number);
+        let is_meant = |request: &InFlightRequest| match within {
+            Some(id) => request.id == Some(id),
+            None => request.id.is_some() && matches!(state.owners, SessionOwners::One(_)),
+        };
+        let calls = state.requests.values().rev().filter(|request| is_meant(request));
+        calls.filter_map(|request| Some(request.tool_call.as_ref()?.name.clone())).collect()
     }
 
     /// Hands a question to the call that asks it. `false` if nobody knows which that is: then it is to be declined.
@@ -360,7 +386,7 @@ impl InFlight {
 
     /// Whether the server was given anybody's call.
     pub(crate) fn has_served(&self) -> bool {
-        self.state().served != Served::Nobody
+        self.state().owners != SessionOwners::Nobody
     }
 
     /// The connection is over: everybody is told. Only the first reason counts, and what the server said at last is for those alone who
@@ -371,8 +397,9 @@ impl InFlight {
             return;
         }
         // Whoever comes later looks here, too.
-        state.broken = Some(if state.served == Served::Nobody { broken.clone() } else { broken.without_last_words() });
-        let broken = if state.served == Served::Several { broken.without_last_words() } else { broken };
+        state.broken =
+            Some(if state.owners == SessionOwners::Nobody { broken.clone() } else { broken.without_last_words() });
+        let broken = if state.owners == SessionOwners::Several { broken.without_last_words() } else { broken };
         let at_server = state.requests.values().filter(|request| request.id.is_some());
         let fingerprints =
             at_server.filter_map(|request| Some(request.tool_call.as_ref()?.fingerprint)).collect::<Vec<_>>();
@@ -403,6 +430,17 @@ impl InFlight {
     /// Returns when the connection is over.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+}
+
+impl SessionOwners {
+    fn note(&mut self, owner: &CallOwner) {
+        match self {
+            Self::Nobody => *self = Self::One(owner.clone()),
+            Self::One(only) if only == owner => {}
+            Self::One(_) => *self = Self::Several,
+            Self::Several => {}
+        }
     }
 }
 
@@ -511,6 +549,34 @@ mod tests {
         _permit: CallPermit,
     }
 
+    fn name(id: i64) -> CallName {
+        CallName::of_message(bobbinet_core::MessageId::parse(&format!("m{id}")).unwrap())
+    }
+
+    #[test]
+    fn a_line_for_a_log_is_of_the_only_callers_calls_or_of_the_one_in_whose_answer_it_came() {
+        let in_flight = in_flight();
+        assert!(in_flight.log_calls(None).is_empty(), "nothing is in flight");
+        let [first, second] = [1, 2].map(|id| call(&in_flight, "ann", id));
+        assert_eq!(in_flight.log_calls(None), [name(2), name(1)]);
+        assert_eq!(in_flight.log_calls(Some(&RequestId::Number(1))), [name(1)]);
+        in_flight.end(first.serial);
+        assert!(in_flight.log_calls(Some(&RequestId::Number(1))).is_empty());
+        assert!(in_flight.is_only(&CallOwner::named("ann")) && !in_flight.is_only(&CallOwner::named("bob")));
+        let others = call(&in_flight, "bob", 3);
+        assert!(in_flight.log_calls(None).is_empty(), "it may be of either");
+        assert_eq!(in_flight.log_calls(Some(&RequestId::Number(2))), [name(2)]);
+        // It may still be about what he has asked for before.
+        in_flight.end(others.serial);
+        drop(others);
+        assert!(in_flight.log_calls(None).is_empty());
+        drop(second);
+        let fresh = super::tests::in_flight();
+        fresh.mix_owners();
+        let _only = call(&fresh, "ann", 4);
+        assert!(fresh.log_calls(None).is_empty(), "somebody was there whom nobody knows");
+    }
+
     /// A call of a tool of its own that the server has.
     fn call(in_flight: &InFlight, owner: &str, id: i64) -> Called {
         let tool = format!("tool-{id}");
@@ -522,6 +588,7 @@ mod tests {
             owner: profile.owner,
             fingerprint: CallFingerprint::of(&tool, &Json::of(&())),
             task: None,
+            name: name(id),
         };
         let (serial, mailbox) = in_flight.begin(Some(tool_call)).unwrap();
         in_flight.sent(serial, id, Some(id));

@@ -26,7 +26,10 @@ pub(crate) async fn ask(sessions: &Arc<SessionPool>, run: &Run, asking: Asking<'
     let idle = Duration::from_millis(session.config.limits.idle_ms);
     let asked = async {
         match session.client(|| run.deadline()).await {
-            Ok(client) => Ok(client.request(method, params).await),
+            Ok(client) => {
+                client.in_flight.mix_owners();
+                Ok(client.request(method, params).await)
+            }
             Err(fault) => Err(fault),
         }
     };

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bobbinet_core::Json;
+use rmcp::model::ServerCapabilities;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     prompts::RawPrompt,
     resources::{RawResource, RawTemplate},
     session::Client,
+    tool_meta,
 };
 
 /// How long a server may take for a page of what is no tool: its tools are not kept waiting for it any longer.
@@ -64,6 +66,20 @@ impl Listing {
     pub(crate) fn notes(&self) -> Vec<String> {
         let Self { tools, resources, templates, prompts } = self;
         [&tools.notes, &resources.notes, &templates.notes, &prompts.notes].into_iter().flatten().cloned().collect()
+    }
+
+    /// For how long all of it is good, where the server says so and does not say when a list changes. Never shorter than `least`.
+    pub(crate) fn fresh_for(&self, declared: &ServerCapabilities, least: Duration) -> Option<Duration> {
+        let Self { tools, resources, templates, prompts } = self;
+        let told = [
+            (tools.ttl_ms, declared.tools.as_ref().and_then(|tools| tools.list_changed)),
+            (resources.ttl_ms, declared.resources.as_ref().and_then(|resources| resources.list_changed)),
+            (templates.ttl_ms, declared.resources.as_ref().and_then(|resources| resources.list_changed)),
+            (prompts.ttl_ms, declared.prompts.as_ref().and_then(|prompts| prompts.list_changed)),
+        ];
+        let shortest =
+            told.into_iter().filter(|(_, is_told)| *is_told != Some(true)).filter_map(|(ttl_ms, _)| ttl_ms).min();
+        shortest.map(|ttl_ms| Duration::from_millis(ttl_ms).max(least))
     }
 
     /// Whether the server failed over any of its lists: it may say more when it is asked again.
@@ -119,6 +135,9 @@ pub(crate) struct RawTool {
     pub(crate) annotations: Option<ToolHints>,
     #[serde(default)]
     pub(crate) execution: Option<ToolExecution>,
+    /// What others are shown of its `_meta`.
+    #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub(crate) meta: Option<Json>,
 }
 
 /// What the server says of a tool's nature. They count only where the operator says so.
@@ -128,7 +147,7 @@ pub(crate) struct ToolHints {
     pub(crate) title: Option<String>,
     pub(crate) read_only_hint: Option<bool>,
     pub(crate) idempotent_hint: Option<bool>,
-    // What these say changes nothing here, but that they have changed is worth a look.
+    // What these say changes nothing here, but hosts are told of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) destructive_hint: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,7 +197,8 @@ impl ListEntry for RawTool {
         });
         let execution = field(&fields, "execution", &Json::is_object).as_ref().and_then(JsonObject::read);
         let execution = execution.map(|it| ToolExecution { task_support: text(field(&it, "taskSupport", &is_text)) });
-        Some(Self { name, title, description, input_schema, output_schema, annotations, execution })
+        let meta = field(&fields, "_meta", &Json::is_object).as_ref().and_then(tool_meta::meta);
+        Some(Self { name, title, description, input_schema, output_schema, annotations, execution, meta })
     }
 
     fn key(&self) -> &str {

@@ -31,6 +31,8 @@ pub(crate) enum Asks {
     User,
     /// A language model. Without an answer it is told why not.
     Model,
+    /// Our caller's client, for its roots. Without an answer it is told why not.
+    Roots,
 }
 
 /// A question of the server in the middle of a call. Dropping it answers `cancel`.
@@ -38,7 +40,7 @@ pub(crate) enum Asks {
 pub(crate) struct ElicitationRequest {
     /// Who is to answer it.
     pub(crate) asks: Asks,
-    /// The parameters of `elicitation/create`, or of `sampling/createMessage`.
+    /// The parameters of `elicitation/create`, `sampling/createMessage` or `roots/list`.
     pub(crate) params: Json,
     /// Where the answer goes: `{"action": …, "content"?: …}`.
     pub(crate) answer: oneshot::Sender<Json>,

@@ -44,11 +44,13 @@ pub(crate) struct PagedList<T> {
     pub(crate) notes: Vec<String>,
     /// The server failed over it: it may say more when it is asked again.
     pub(crate) is_cut_off: bool,
+    /// For how long it is good, in milliseconds, if the server says so (2026-07-28): the shortest time of its pages.
+    pub(crate) ttl_ms: Option<u64>,
 }
 
 impl<T> Default for PagedList<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), notes: Vec::new(), is_cut_off: false }
+        Self { entries: Vec::new(), notes: Vec::new(), is_cut_off: false, ttl_ms: None }
     }
 }
 
@@ -111,13 +113,14 @@ struct ListReader<T> {
     twice: usize,
     odd: Vec<String>,
     notes: Vec<String>,
+    ttl_ms: Option<u64>,
 }
 
 impl<T> Default for ListReader<T> {
     fn default() -> Self {
         let (keys, cursors) = (BTreeSet::new(), BTreeSet::new());
         let (odd, notes) = (Vec::new(), Vec::new());
-        Self { entries: Vec::new(), keys, cursors, bytes: 0, nameless: 0, twice: 0, odd, notes }
+        Self { entries: Vec::new(), keys, cursors, bytes: 0, nameless: 0, twice: 0, odd, notes, ttl_ms: None }
     }
 }
 
@@ -133,6 +136,9 @@ impl<T: ListEntry> ListReader<T> {
             self.notes.push(format!("its {} list is no object", T::NOUN));
             return None;
         };
+        if let Some(ttl_ms) = fields.get("ttlMs").and_then(|ttl| ttl.read::<u64>().ok()) {
+            self.ttl_ms = Some(self.ttl_ms.map_or(ttl_ms, |known| known.min(ttl_ms)));
+        }
         let entries = fields.get(T::FIELD).filter(|entries| entries.as_str() != "null");
         match entries.map(Json::read::<Vec<Json>>) {
             Some(Ok(entries)) => {
@@ -191,7 +197,7 @@ impl<T: ListEntry> ListReader<T> {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             self.notes.push(format!("not as they must be, and passed over: {first}{more}"));
         }
-        PagedList { entries: self.entries, notes: self.notes, is_cut_off: false }
+        PagedList { entries: self.entries, notes: self.notes, is_cut_off: false, ttl_ms: self.ttl_ms }
     }
 
     fn cut_off(mut self, why: String) -> PagedList<T> {

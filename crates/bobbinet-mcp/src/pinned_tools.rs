@@ -146,6 +146,12 @@ impl PinnedTools {
             let count = state.kept.tools.len();
             match state.kept.tools.get_mut(&name) {
                 Some(pin) if pin.is_known(&definition.hash) => {}
+                Some(pin) if pin.is_as_before(&definition) => {
+                    if by != ListedBy::Memory {
+                        pin.renew(&definition);
+                        sifted.is_new = true;
+                    }
+                }
                 Some(pin) if self.config.pin == PinPolicy::Warn => {
                     if by != ListedBy::Memory {
                         pin.let_through(&definition);
@@ -154,7 +160,9 @@ impl PinnedTools {
                     }
                 }
                 Some(pin) => {
-                    let is_refused = pin.refused.as_deref() == Some(&definition.hash);
+                    let is_refused = pin.refused.as_ref().is_some_and(|refused| {
+                        *refused == definition.hash || Some(refused) == definition.before.as_ref()
+                    });
                     let why = if is_refused { WithheldFor::Refused } else { WithheldFor::Asked };
                     sifted.withheld.insert(name.clone(), why);
                     if !is_refused {
@@ -166,7 +174,7 @@ impl PinnedTools {
                     sifted.withheld.insert(name, WithheldFor::TooMany);
                 }
                 None => {
-                    let ToolDefinition { hash, shown } = definition;
+                    let ToolDefinition { hash, shown, .. } = definition;
                     state.kept.tools.insert(name, Pin { hash, shown, ..Pin::default() });
                     sifted.is_new = true;
                 }
@@ -206,7 +214,7 @@ impl PinnedTools {
         }
         let Some(former) = state.former.take() else { return };
         let is_other = |(name, definition): &&(String, ToolDefinition)| {
-            former.tools.get(name).is_some_and(|pin| !pin.is_known(&definition.hash))
+            former.tools.get(name).is_some_and(|pin| !pin.is_known(&definition.hash) && !pin.is_as_before(definition))
         };
         let tools = listed.iter().filter(is_other).map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         if !tools.is_empty() {

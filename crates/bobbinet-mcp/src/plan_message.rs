@@ -11,7 +11,7 @@ use crate::{
     arguments::{NotArguments, ParsedText},
     catalog::{Catalog, Tool},
     config::McpConfig,
-    convert,
+    convert, input_requests,
     json_object::JsonObject,
     rpc_message,
     schema::{self, Violation},
@@ -35,7 +35,9 @@ pub(crate) fn plan(config: &McpConfig, catalog: Option<&Catalog>, request: &Requ
         Some(question) => match question.kind {
             QuestionKind::Input => Some(question),
             QuestionKind::Elicitation | QuestionKind::Authorization => {
-                return answer::plan(question, request.message, &request.question_id);
+                let (message, id) = (request.message, &request.question_id);
+                let of_client = input_requests::plan(question, message, id, config.limits.sample_bytes_max);
+                return of_client.unwrap_or_else(|| answer::plan(question, message, id));
             }
             // Bobbinet's own question: the engine reads the verdict itself.
             QuestionKind::Outcome { .. } => return Plan::Answer(Json::of(&())),

@@ -14,15 +14,17 @@ use std::{
     time::Duration,
 };
 
-use bobbinet_core::{Fault, Task};
-use bobbinet_engine::watched;
+use bobbinet_core::Fault;
+use bobbinet_engine::{Run, watched};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     authorization::Authorization,
-    config::McpConfig,
+    config::{McpConfig, ServerAddress},
     exclusive_tools::{CallPermit, CallProfile},
+    lost_session,
     read_cache::ReadCache,
+    retry_budget::RetryBudget,
     scoped_sessions::{ScopeId, ScopedSessions, SessionLease},
     server_profile::ServerProfile,
     sharing::SessionScope,
@@ -105,6 +107,8 @@ pub(crate) struct SessionPool {
     profile: Arc<ServerProfile>,
     /// What was read through any of its sessions.
     pub(crate) cache: Arc<ReadCache>,
+    /// How many of its calls may be made again.
+    pub(crate) retries: RetryBudget,
     /// One for each replica of the server.
     transports: Vec<Arc<dyn Transport>>,
     /// The agent's.
@@ -137,6 +141,7 @@ impl SessionPool {
             is_swept: CancellationToken::new(),
             turn: AtomicUsize::new(0),
             cache: Arc::new(ReadCache::new(&config)),
+            retries: RetryBudget::new(&config.limits),
             config,
             profile,
             transports,
@@ -252,11 +257,12 @@ impl SessionPool {
         replicas[chosen].clone()
     }
 
-    /// Where the calls of this task are made. Safe to drop.
+    /// Where the calls of this run are made. Safe to drop.
     ///
     /// # Errors
-    /// If there is no room for a session of its own.
-    pub(crate) async fn home(self: &Arc<Self>, task: &Task) -> Result<Home, Fault> {
+    /// If there is no room for a session of its own, or the one it had is lost.
+    pub(crate) async fn home(self: &Arc<Self>, run: &Run) -> Result<Home, Fault> {
+        let task = run.task();
         let Some(id) = ScopeId::of(self.config.share.session, task) else { return Ok(Home::Shared) };
         self.is_swept.cancelled().await;
         let replicas = if self.transports.len() == 1 { Vec::new() } else { self.replicas() };
@@ -264,6 +270,14 @@ impl SessionPool {
         let up = all.clone().filter(|number| replicas.get(*number).is_none_or(|session| session.ready().is_ok()));
         let up = up.collect::<Vec<_>>();
         let open = if up.is_empty() { all.collect() } else { up };
+        if self.config.share.tells_loss(self.config.stateless) && !self.keeps_nothing_by_sessions() {
+            if let Some(known) = self.scoped.find(id, &open) {
+                return Ok(Home::Scoped(known));
+            }
+            if lost_session::has_left_something(run, self.profile.catalog().as_deref()).await? {
+                return Err(lost_session::fault(&self.config.name, task));
+            }
+        }
         let begin = |number: u64, replica: usize| {
             let folder = self.folder.join(SCOPED).join(number.to_string());
             let profile = self.profile.beside(folder.clone());
@@ -277,6 +291,14 @@ impl SessionPool {
             session
         };
         self.scoped.enter(id, &open, begin).map(Home::Scoped)
+    }
+
+    /// Whether there is nothing that would end with a session: a server of the newest era that is reached by its URL.
+    pub(crate) fn keeps_nothing_by_sessions(&self) -> bool {
+        match self.config.server {
+            ServerAddress::Command(_) => false,
+            ServerAddress::Url(_) => self.profile.has_no_sessions(),
+        }
     }
 
     /// Ends what earlier sessions have left running that belonged to somebody or were with a replica that there is no more; then, again

@@ -30,8 +30,8 @@ const SHAPE_BYTES_MAX: usize = 300;
 const SHAPE_DEPTH: usize = 3;
 const SHAPE_MEMBERS: usize = 12;
 
-/// Bytes of a part's own metadata that its reference keeps.
-const METADATA_BYTES_MAX: usize = 512;
+/// Bytes of a part's own metadata that its reference keeps: what MCP Apps say of a page (`_meta.ui`) fits.
+const METADATA_BYTES_MAX: usize = 4 << 10;
 
 /// What a call has come to, with what is too large in it by reference. Where that cannot be kept, it stays as it is: the tool has run, and what it
 /// said is worth more than the bound.
@@ -147,7 +147,9 @@ async fn refer(run: &Run, part: &Part) -> Result<(String, Part), BlobError> {
             said = format!("{said}. Its shape: {shape}");
             metadata.set("shape", Json::of(&shape));
         }
-        Content::Raw(_) | Content::Url(_) => {}
+        // Bytes may be those of a text.
+        Content::Raw(_) => metadata.set("bytes", Json::of(&true)),
+        Content::Url(_) => {}
     }
     let content = Content::Url(Arc::from(kept.url));
     let metadata = Some(metadata.to_json());
@@ -196,7 +198,9 @@ fn as_list(parts: &[Part]) -> Part {
         list.push_str(fields.to_json().as_str());
     }
     list.push(']');
-    Part::data(Json::parse(&list).expect("a list of objects is JSON"))
+    let mut metadata = JsonObject::default();
+    metadata.set("role", Json::of("parts"));
+    Part { metadata: Some(metadata.to_json()), ..Part::data(Json::parse(&list).expect("a list of objects is JSON")) }
 }
 
 /// What a value is made of: `{"rows": [1000 of {"id": integer}]}`.
@@ -270,6 +274,7 @@ mod tests {
     fn parts_together_are_written_as_a2a_has_them() {
         let named = Part::new(Content::Raw(Base64::from_checked("AAEC"))).named("a.bin", "x/y");
         let list = as_list(&[Part::text("a\"b"), named, Part::data(Json::parse(r#"{"n":1.0}"#).unwrap())]);
+        assert_eq!(list.metadata.as_ref().unwrap().as_str(), r#"{"role":"parts"}"#);
         let expected = r#"[{"text":"a\"b"},{"raw":"AAEC","mediaType":"x/y","filename":"a.bin"},{"data":{"n":1.0},"mediaType":"application/json"}]"#;
         assert_eq!(list.as_data().unwrap().as_str(), expected);
         assert_eq!(cut("aä", 2), "a");

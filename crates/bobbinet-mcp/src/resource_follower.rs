@@ -79,6 +79,7 @@ async fn leg(
         Err(NotAdmitted::NoServer(_)) => return Err(Leg::Lost),
     };
     let client = route.client.clone();
+    client.in_flight.note_owner(&route.owner);
     // Nobody is kept out by it: it asks nothing, and waits for long.
     drop(route);
     let Some(mut watch) = client.in_flight.resources.watch(uri) else {

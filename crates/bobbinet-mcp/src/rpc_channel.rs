@@ -49,6 +49,8 @@ pub(crate) struct RpcChannel {
     sink: Arc<dyn MessageSink>,
     in_flight: Arc<InFlight>,
     log: ServerLog,
+    /// In the answer to which request what is looked at has come, if the transport knows.
+    within: Option<RequestId>,
     /// Messages for the library that came together.
     ready: VecDeque<ServerJsonRpcMessage>,
 }
@@ -60,7 +62,7 @@ impl RpcChannel {
         in_flight: Arc<InFlight>,
         log: ServerLog,
     ) -> Self {
-        Self { source, sink, in_flight, log, ready: VecDeque::new() }
+        Self { source, sink, in_flight, log, within: None, ready: VecDeque::new() }
     }
 
     /// What it passes by the library.
@@ -127,7 +129,12 @@ impl RpcChannel {
             | "notifications/prompts/list_changed" => self.in_flight.change_lists(),
             "notifications/resources/updated" => self.in_flight.resource_updated(params),
             "notifications/tasks/status" => self.in_flight.task_changed(params),
-            "notifications/message" => self.log.write(params, Instant::now()),
+            "notifications/message" => {
+                if self.log.is_listened() {
+                    self.log.tell(&self.in_flight.log_calls(self.within.as_ref()), params);
+                }
+                self.log.write(params, Instant::now());
+            }
             "notifications/cancelled" => {
                 #[derive(Deserialize)]
                 #[serde(rename_all = "camelCase")]
@@ -222,6 +229,13 @@ impl rmcp::transport::Transport<RoleClient> for RpcChannel {
                 Received::Message(message) => {
                     let bytes = message.len();
                     (self.dispatch(message), bytes)
+                }
+                Received::InAnswer { id, message } => {
+                    let bytes = message.len();
+                    self.within = Some(id);
+                    let worth = self.dispatch(message);
+                    self.within = None;
+                    (worth, bytes)
                 }
                 Received::TooLong { ids, bytes } => (self.dispatch_too_long(ids), bytes),
                 Received::StillTooLong { bytes } => (MessageQuality::Junk, bytes),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::McpConfig;
+use crate::{config::McpConfig, json_object::JsonObject};
 
 /// How a server asks for it.
 pub(crate) const METHOD: &str = "sampling/createMessage";
@@ -21,7 +21,7 @@ const CHILD: &str = "sample-";
 
 /// What is offered to a server of this.
 pub(crate) fn capability(config: &McpConfig) -> Option<SamplingCapability> {
-    config.sampling.is_some().then(SamplingCapability::default)
+    (config.sampling.is_some() || config.lends.sampling).then(SamplingCapability::default)
 }
 
 /// The request, as far as it is understood.
@@ -109,15 +109,45 @@ pub(crate) async fn sample(run: &Run, config: &McpConfig, what: &str, params: &J
     answer(run, &task)
 }
 
+/// What a caller's client is asked to have its model say: as the server asks for it, within the same bounds. `Err`: why it is not asked.
+pub(crate) fn lent(config: &McpConfig, params: &Json) -> Result<Json, String> {
+    let limits = &config.limits;
+    if params.as_str().len() > limits.sample_bytes_max {
+        return Err(format!("it is longer than {} bytes (sample_bytes_max)", limits.sample_bytes_max));
+    }
+    let mut asked = JsonObject::read(params).ok_or("it cannot be read")?;
+    if asked.get("tools").is_some_and(|tools| tools.as_str() != "null") {
+        return Err("tools were not offered for it".to_owned());
+    }
+    // What else that client knows is no concern of the server's.
+    asked.take("includeContext");
+    asked.take("_meta");
+    let max = limits.sample_tokens_max;
+    let tokens = asked.get("maxTokens").and_then(|tokens| tokens.read::<u64>().ok());
+    if !tokens.is_some_and(|tokens| (1..=max).contains(&tokens)) {
+        asked.set("maxTokens", Json::of(&tokens.unwrap_or(max).clamp(1, max)));
+    }
+    Ok(asked.to_json())
+}
+
+/// The last words of what a model is to answer, for people.
+pub(crate) fn last_words(params: &Json) -> Option<String> {
+    let messages = params.to_value();
+    let content = &messages["messages"].as_array()?.last()?["content"];
+    let text = content["text"].as_str().or_else(|| content.as_array()?.iter().find_map(|block| block["text"].as_str()));
+    text.map(str::to_owned)
+}
+
 /// The answer that says why there is none. It never goes out as it is.
 pub(crate) fn no(why: &str) -> Json {
     Json::from(&json!({ "refused": why }))
 }
 
-/// Why there is no answer, if this says so.
-pub(crate) fn refusal(answer: &Json) -> Option<String> {
-    let answer = answer.to_value();
-    answer.get("role").is_none().then(|| answer["refused"].as_str().unwrap_or("the model was not asked").to_owned())
+/// Why there is no answer, if this says so and has no such member.
+pub(crate) fn refusal(answer: &Json, member: &str) -> Option<String> {
+    let fields = JsonObject::read(answer).unwrap_or_default();
+    let why = || fields.text("refused").unwrap_or_else(|| "nobody was asked".to_owned());
+    fields.get(member).is_none().then(why)
 }
 
 /// What the server may know of a task that could not be had. The rest is the operator's.
@@ -161,6 +191,26 @@ mod tests {
         config.limits.sample_bytes_max = 200;
         let found = prompt(&config, &Json::parse(params).unwrap());
         assert_eq!(found.map_or_else(|why| why, |prompt| prompt.to_string()), expected, "{params}");
+    }
+
+    #[test]
+    fn what_a_callers_client_is_asked_is_what_the_server_asks_within_bounds() {
+        let mut config = McpConfig::new("a", "x", &[]);
+        (config.limits.sample_tokens_max, config.limits.sample_bytes_max) = (100, 200);
+        let check = |params: &str, expected: &str| {
+            let found = lent(&config, &Json::parse(params).unwrap());
+            assert_eq!(found.map_or_else(|why| why, |params| params.as_str().to_owned()), expected, "{params}");
+        };
+        check(
+            r#"{"messages":[1.0],"includeContext":"allServers","maxTokens":7,"_meta":{},"x":2.0}"#,
+            r#"{"messages":[1.0],"maxTokens":7,"x":2.0}"#,
+        );
+        check(r#"{"maxTokens":900}"#, r#"{"maxTokens":100}"#);
+        check(r#"{"maxTokens":"many"}"#, r#"{"maxTokens":100}"#);
+        check(r#"{"tools":[]}"#, "tools were not offered for it");
+        check("[]", "it cannot be read");
+        let long = format!(r#"{{"x":"{}"}}"#, "x".repeat(200));
+        check(&long, "it is longer than 200 bytes (sample_bytes_max)");
     }
 
     #[test]

@@ -47,6 +47,8 @@ impl ScopeId {
 pub(crate) struct ScopedSessions {
     agent: String,
     scope: SessionScope,
+    /// Whether who has lost his session is told so: then none is left that could still be there.
+    tells_loss: bool,
     max: usize,
     idle: Duration,
     life: Duration,
@@ -80,6 +82,7 @@ impl ScopedSessions {
         Self {
             agent: config.name.clone(),
             scope: config.share.session,
+            tells_loss: config.share.tells_loss(config.stateless),
             max: sessions_max.max(1),
             idle: Duration::from_millis(session_idle_ms),
             life: Duration::from_millis(session_life_ms),
@@ -96,6 +99,26 @@ impl ScopedSessions {
         (self.idle.min(self.life) / 4).clamp(Duration::from_millis(20), Duration::from_secs(60))
     }
 
+    /// The session of this scope, if there is one that is of use.
+    pub(crate) fn find(self: &Arc<Self>, id: ScopeId, open: &[usize]) -> Option<SessionLease> {
+        self.find_in(&mut self.state(), id, open)
+    }
+
+    fn find_in(self: &Arc<Self>, state: &mut ScopedState, id: ScopeId, open: &[usize]) -> Option<SessionLease> {
+        let now = Instant::now();
+        let (number, known) = state.sessions.iter_mut().find(|(_, known)| {
+            // What is kept at a replica that is down is not waited for, where there is another.
+            let is_reached = known.users > 0 || open.contains(&known.replica);
+            let is_of_use = match self.tells_loss {
+                true => !known.session.was_lost() && (is_reached || known.session.ready().is_ok()),
+                false => is_reached,
+            };
+            known.id == id && now < known.begun + self.life && is_of_use
+        })?;
+        known.users += 1;
+        Some(SessionLease { sessions: self.clone(), number: *number, session: known.session.clone() })
+    }
+
     /// The session of this scope; one is begun if there is none, with a number of its own and on one of the replicas that are `open`:
     /// the one that has fewest. If there are as many as there may be, the one that has been idle for longest makes room.
     ///
@@ -109,14 +132,8 @@ impl ScopedSessions {
     ) -> Result<SessionLease, Fault> {
         let now = Instant::now();
         let mut state = self.state();
-        let known = state.sessions.iter_mut().find(|(_, known)| {
-            // What is kept at a replica that is down is not waited for, where there is another.
-            let is_of_use = known.users > 0 || open.contains(&known.replica);
-            known.id == id && now < known.begun + self.life && is_of_use
-        });
-        if let Some((number, known)) = known {
-            known.users += 1;
-            return Ok(SessionLease { sessions: self.clone(), number: *number, session: known.session.clone() });
+        if let Some(known) = self.find_in(&mut state, id, open) {
+            return Ok(known);
         }
         // What this scope had before, if nobody is in it any more.
         state.end_where(|known| known.id == id && known.users == 0);
@@ -195,6 +212,11 @@ pub(crate) struct SessionLease {
 }
 
 impl SessionLease {
+    /// Whether it is over, and what the server kept in it gone, for somebody who is to know that.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.sessions.tells_loss && self.session.was_lost()
+    }
+
     /// Which replica of the server it is with.
     pub(crate) fn replica(&self) -> usize {
         self.sessions.state().sessions.get(&self.number).map_or(0, |known| known.replica)

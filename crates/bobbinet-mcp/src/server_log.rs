@@ -1,9 +1,11 @@
 //! What a server says for its client's log, in ours: as one line each, cut, without the secrets that it was given, and no more of
 //! it than anybody reads.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bobbinet_core::{Json, text};
+use bobbinet_engine::{CallLog, CallName, Severity};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{json_object::JsonObject, rpc_message, secrets::Secrets};
@@ -20,9 +22,14 @@ const TEXT_MAX: usize = 2_000;
 /// Characters of the name of who says it.
 const LOGGER_MAX: usize = 100;
 
+/// Bytes of a message that goes to those who listen as it is.
+const LINE_BYTES_MAX: usize = 16 << 10;
+
 /// The log of one session with a server.
 pub(crate) struct ServerLog {
     agent: String,
+    /// Those who listen to single calls.
+    calls: Arc<CallLog>,
     /// What it was given, which is not to be repeated.
     secrets: Secrets,
     window: Option<Instant>,
@@ -85,8 +92,8 @@ impl LogLevel {
 }
 
 impl ServerLog {
-    pub(crate) fn new(agent: &str, secrets: Secrets) -> Self {
-        Self { agent: agent.to_owned(), secrets, window: None, taken: 0, passed_over: 0 }
+    pub(crate) fn new(agent: &str, secrets: Secrets, calls: Arc<CallLog>) -> Self {
+        Self { agent: agent.to_owned(), calls, secrets, window: None, taken: 0, passed_over: 0 }
     }
 
     /// Writes a message, by the parameters of its notification.
@@ -108,6 +115,67 @@ impl ServerLog {
             LogLevel::Info => tracing::info!(agent, logger, said, "server's log"),
             LogLevel::Warn => tracing::warn!(agent, logger, said, "server's log"),
             LogLevel::Error => tracing::error!(agent, logger, said, "server's log"),
+        }
+    }
+
+    /// Whether anybody listens to what is said.
+    pub(crate) fn is_listened(&self) -> bool {
+        self.calls.is_listened()
+    }
+
+    /// Tells a message to those who listen to the first of these calls that anybody listens to.
+    pub(crate) fn tell(&self, calls: &[CallName], params: Option<&Json>) {
+        let heard = calls.iter().find(|call| self.calls.wanted(call).is_some());
+        let Some((call, fields)) = heard.zip(params.and_then(JsonObject::read)) else { return };
+        let word = fields.text("level").unwrap_or_default().to_ascii_lowercase();
+        let known = || Severity::read(LogLevel::read(&word).word());
+        let Some(severity) = Severity::read(&word).or_else(known) else { return };
+        let mut line = JsonObject::default();
+        line.set("level", Json::of(severity.word()));
+        if let Some(logger) = fields.text("logger") {
+            line.set("logger", Json::of(&self.shown(&logger, LOGGER_MAX)));
+        }
+        line.set("data", fields.get("data").map_or_else(|| Json::of(&()), |data| self.told(data)));
+        self.calls.tell(call, severity, &line.to_json());
+    }
+
+    /// What was said, without secrets; cut to a text, if it is too long.
+    fn told(&self, data: &Json) -> Json {
+        if data.as_str().len() > LINE_BYTES_MAX {
+            let said = data.read().unwrap_or_else(|_| data.as_str().to_owned());
+            return Json::of(&self.shown(&said, TEXT_MAX));
+        }
+        let mut value = data.to_value();
+        match self.hide(&mut value) {
+            true => Json::from(&value),
+            false => data.clone(),
+        }
+    }
+
+    /// Takes secrets out of all texts; whether there were any.
+    fn hide(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => {
+                let hidden = match self.secrets.hide(text) {
+                    Cow::Borrowed(_) => return false,
+                    Cow::Owned(hidden) => hidden,
+                };
+                *text = hidden;
+                true
+            }
+            Value::Array(values) => values.iter_mut().fold(false, |found, value| self.hide(value) || found),
+            Value::Object(fields) => {
+                let mut is_found = false;
+                for (mut name, mut value) in std::mem::take(fields) {
+                    let mut named = Value::String(std::mem::take(&mut name));
+                    is_found |= self.hide(&mut named) | self.hide(&mut value);
+                    if let Value::String(name) = named {
+                        fields.insert(name, value);
+                    }
+                }
+                is_found
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }
 
@@ -141,10 +209,12 @@ impl ServerLog {
 
 #[cfg(test)]
 mod tests {
+    use bobbinet_engine::CallLine;
+
     use super::*;
 
     fn log() -> ServerLog {
-        ServerLog::new("a", Secrets::of(["hunter22".to_owned()]))
+        ServerLog::new("a", Secrets::of(["hunter22".to_owned()]), Arc::default())
     }
 
     #[test]
@@ -168,6 +238,34 @@ mod tests {
         let long = format!(r#"{{"level":"debug","data":"{}"}}"#, "x".repeat(10_000));
         let (level, _, said) = read(&long);
         assert_eq!((level, said.chars().count()), (LogLevel::Debug, TEXT_MAX + 1));
+    }
+
+    #[test]
+    fn who_listens_hears_a_message_as_it_was_said_without_secrets() {
+        let log = log();
+        let name = |id: &str| CallName::of_message(bobbinet_core::MessageId::parse(id).unwrap());
+        assert!(!log.is_listened());
+        let lines = log.calls.listen(name("m"), Severity::Info);
+        let check = |params: &str, expected: Option<&str>| {
+            log.tell(&[name("n"), name("m")], Some(&Json::parse(params).unwrap()));
+            let heard = lines.take().map(|line| match line {
+                CallLine::Said(line) => line.as_str().to_owned(),
+                CallLine::LeftOut(count) => count.to_string(),
+            });
+            assert_eq!(heard.as_deref(), expected, "{params}");
+        };
+        check(r#"{"level":"notice","data":{"b":1.0,"a":[1]}}"#, Some(r#"{"level":"notice","data":{"b":1.0,"a":[1]}}"#));
+        check(r#"{"level":"debug","data":"x"}"#, None);
+        check(
+            r#"{"level":"fatal","logger":"db hunter22","data":{"hunter22":["a hunter22"]},"_meta":{}}"#,
+            Some(r#"{"level":"error","logger":"db …","data":{"…":["a …"]}}"#),
+        );
+        log.tell(&[name("n")], Some(&Json::parse(r#"{"level":"error","data":"x"}"#).unwrap()));
+        assert_eq!(lines.take(), None, "it is of another call");
+        let long = format!(r#"{{"level":"error","data":["{}"]}}"#, "hunter22".repeat(4_000));
+        log.tell(&[name("m")], Some(&Json::parse(&long).unwrap()));
+        let Some(CallLine::Said(line)) = lines.take() else { panic!() };
+        assert!(line.as_str().len() < 3 * TEXT_MAX + 100 && !line.as_str().contains("hunter"), "{}", line.as_str());
     }
 
     #[test]

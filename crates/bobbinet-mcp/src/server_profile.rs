@@ -127,7 +127,7 @@ impl ServerProfile {
     ) -> (Catalog, bobbinet_engine::Offers) {
         let Sifted { offers, withheld, .. } = sifted;
         let catalog = Catalog::new(&self.config, info, &offers, before).without(withheld);
-        let shown = shown_offers::shown(&offers, &catalog);
+        let shown = shown_offers::shown(&offers, &catalog, &self.config.effects);
         (catalog, shown)
     }
 
@@ -148,6 +148,11 @@ impl ServerProfile {
     /// The era that the server was spoken to in, in an earlier life.
     pub(crate) fn remembered_era(&self) -> Option<ProtocolEra> {
         self.remembered_era
+    }
+
+    /// Whether the server is known to keep nothing by sessions: in the era without a handshake there are none.
+    pub(crate) fn has_no_sessions(&self) -> bool {
+        self.state().info.as_ref().is_some_and(|info| !info.protocol_version.has_initialize())
     }
 
     /// Makes a listing known, and what was left out of it, once. Returns whether the server should be asked again.

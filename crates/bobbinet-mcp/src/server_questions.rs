@@ -8,9 +8,11 @@ use bobbinet_engine::{Run, Unanswered};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    call_listener::{Target, ask_caller, canceled, not_asked},
+    call_listener::{Target, ask_caller, canceled, lent_request, not_asked},
+    caller_client::CallerClient,
     config::McpConfig,
     elicitation::Elicitation,
+    input_requests::{self, ELICITATION, InputRequest, InputRequests},
     json_object::JsonObject,
     mailbox::RpcError,
     result::{CallResult, URL_REQUIRED},
@@ -25,6 +27,9 @@ pub(crate) struct Questions {
     /// What a language model is to say, each with the name that it goes under.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     samples: Vec<(String, Json)>,
+    /// What our caller's client is asked at once.
+    #[serde(default, skip_serializing_if = "InputRequests::is_empty")]
+    requests: InputRequests,
     /// What nobody needs to be asked for.
     given: JsonObject,
     /// What the server wants to have back.
@@ -34,17 +39,18 @@ pub(crate) struct Questions {
 
 impl Questions {
     /// Those of a result that is one. `Err`: what it asks for that is not offered to it.
-    pub(crate) fn of_result(result: &CallResult, config: &McpConfig) -> Result<Self, String> {
+    pub(crate) fn of_result(result: &CallResult, run: &Run, config: &McpConfig) -> Result<Self, String> {
         let asked = result.input_requests.as_ref();
         Ok(Self {
             state: result.request_state.clone(),
-            ..Self::read(asked.into_iter().flat_map(JsonObject::iter), config)?
+            ..Self::read(asked.into_iter().flat_map(JsonObject::iter), run, config)?
         })
     }
 
     /// Those of requests by name. `Err`: what is asked for that is not offered.
     pub(crate) fn read<'a>(
         requests: impl Iterator<Item = (&'a str, &'a Json)>,
+        run: &Run,
         config: &McpConfig,
     ) -> Result<Self, String> {
         #[derive(Deserialize)]
@@ -53,6 +59,7 @@ impl Questions {
             #[serde(default)]
             params: Option<Json>,
         }
+        let client = CallerClient::of(run.task(), config);
         let mut questions = Self::default();
         for (key, request) in requests {
             let input = request.read::<Input>().map_err(|_| "something unreadable".to_owned())?;
@@ -64,13 +71,67 @@ impl Questions {
                 questions.samples.push((key.to_owned(), input.params.unwrap_or_else(|| Json::of(&()))));
                 continue;
             }
+            if client.answers(&input.method, config) {
+                let params = input.params.unwrap_or_else(|| Json::of(&()));
+                questions.requests.push(key, InputRequest::new(&input.method, params));
+                continue;
+            }
             let asked = input.params.as_ref().and_then(Elicitation::read);
             match asked.filter(|_| input.method == "elicitation/create") {
                 Some(asked) => questions.list.push((key.to_owned(), asked.named(key))),
                 None => return Err(format!("`{}`", input.method)),
             }
         }
+        let forms = questions.list.iter().filter(|(_, asked)| asked.is_form()).count();
+        if client.takes_several && forms + questions.requests.len() > 1 {
+            let (forms, list) = std::mem::take(&mut questions.list).into_iter().partition(|(_, asked)| asked.is_form());
+            questions.list = list;
+            let forms: Vec<(String, Elicitation)> = forms;
+            for (key, form) in forms {
+                questions.requests.push(&key, InputRequest::new(ELICITATION, form.params()));
+            }
+        }
         Ok(questions)
+    }
+
+    /// Asks our caller's client what it is asked, all at once.
+    async fn ask_client(
+        &self,
+        run: &Run,
+        config: &McpConfig,
+        target: &Target,
+        round: u32,
+        answered: usize,
+    ) -> Result<JsonObject, Outcome> {
+        let failed = |key: &str, why: &str| {
+            let text = format!("`{}` asks its caller's client for `{key}`, and {why}", target.tool);
+            Outcome::Failed(Fault::new("not-lent", text))
+        };
+        let mut requests = InputRequests::default();
+        let mut samples = 0;
+        for (key, request) in self.requests.iter() {
+            if request.method == ELICITATION {
+                requests.push(key, request.clone());
+                continue;
+            }
+            samples += usize::from(request.method == sampling::METHOD);
+            let request = lent_request(run, config, &request.method, &request.params, samples).await;
+            requests.push(key, request.map_err(|why| failed(key, &why))?);
+        }
+        let question = requests.ask(run.message_id(&format!("q{round}.client")), &round.to_string());
+        match ask_caller(run, Arc::new(question), answered).await {
+            Ok(answer) => {
+                let results = JsonObject::read(&answer).unwrap_or_default();
+                let refused = results.iter().find_map(|(key, result)| Some((key, input_requests::refused(result)?)));
+                match refused {
+                    Some((key, why)) => Err(failed(key, &why)),
+                    None => Ok(results),
+                }
+            }
+            Err(Unanswered::Expired) => Err(Outcome::Declined),
+            Err(Unanswered::Over) => Err(canceled(target, round)),
+            Err(Unanswered::NotAsked(error)) => Err(not_asked(target, &error)),
+        }
     }
 
     /// The addresses of an error that wants its user to visit them first (2025-11-25).
@@ -113,6 +174,9 @@ impl Questions {
                 Err(Unanswered::Over) => return Err(canceled(target, round)),
                 Err(Unanswered::NotAsked(error)) => return Err(not_asked(target, &error)),
             }
+        }
+        if !self.requests.is_empty() {
+            answers.merge(self.ask_client(run, config, target, round, answered).await?);
         }
         for (number, (key, params)) in self.samples.iter().enumerate() {
             let what = format!("{round}.{number}");

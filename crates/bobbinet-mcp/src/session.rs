@@ -8,13 +8,13 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bobbinet_core::Json;
-use bobbinet_engine::watched;
+use bobbinet_engine::{CallLog, CallName, Severity, watched};
 use futures::FutureExt;
 use rmcp::{
     RoleClient,
@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     config::McpConfig,
     elicitation_handler::{ElicitationHandler, client_config},
-    exclusive_tools::ExclusiveTools,
+    exclusive_tools::{CallOwner, ExclusiveTools},
     handshake::{self, HandshakeError},
     in_flight::{InFlight, ToolCall},
     json_object::JsonObject,
@@ -62,6 +62,8 @@ pub(crate) struct Client {
     pub(crate) in_flight: Arc<InFlight>,
     cancellations: mpsc::Sender<i64>,
     info: ServerPeerInfo,
+    /// The least grave line that the server was told to say for a log, by its place among all; more than all: none was.
+    log_told: AtomicUsize,
 }
 
 /// What goes with a request beside its method and its parameters.
@@ -164,6 +166,27 @@ impl Client {
         self.capabilities().logging.as_ref().and_then(|_| LogLevel::wanted())
     }
 
+    /// The same for a call that somebody may listen to.
+    pub(crate) fn log_level_of(&self, call: &CallName, log: &CallLog) -> Option<Severity> {
+        self.capabilities().logging.as_ref()?;
+        let ours = LogLevel::wanted().and_then(|level| Severity::read(level.word()));
+        ours.into_iter().chain(log.wanted(call)).min()
+    }
+
+    /// Has the server say for a log what somebody wants to hear of a call that is about to be made, where that is said for the whole session
+    /// and nobody else has calls there.
+    pub(crate) async fn want_log(self: &Arc<Self>, call: &CallName, owner: &CallOwner, log: &CallLog) {
+        if self.is_modern() || self.capabilities().logging.is_none() || !self.in_flight.is_only(owner) {
+            return;
+        }
+        let Some(wanted) = log.wanted(call) else { return };
+        if self.log_told.fetch_min(wanted as usize, Ordering::Relaxed) > wanted as usize {
+            let params = Json::from(&serde_json::json!({ "level": wanted.word() }));
+            // Whatever it answers: what comes is told as far as it is wanted.
+            let _ = timeout(WANT_LOG_WAIT, self.request("logging/setLevel", params)).await;
+        }
+    }
+
     /// Whether the server says when a resource changes that somebody follows.
     pub(crate) fn subscribes(&self) -> bool {
         self.capabilities().resources.as_ref().and_then(|resources| resources.subscribe) == Some(true)
@@ -216,8 +239,12 @@ impl Session {
         let ConnectionParts { messages, sink, mut connection, secrets } = transport.connect(folder).await?;
         let (limits, me) = (&config.limits, client_config(config));
         let in_flight = Arc::new(InFlight::new(limits.clone(), exclusive_tools, changes));
-        let mut channel =
-            RpcChannel::new(messages, sink.clone(), in_flight.clone(), ServerLog::new(&config.name, secrets));
+        let mut channel = RpcChannel::new(
+            messages,
+            sink.clone(),
+            in_flight.clone(),
+            ServerLog::new(&config.name, secrets, config.call_log.clone()),
+        );
         let agreed = tokio::select! {
             biased;
             agreed = handshake::negotiate(&mut channel, opening, &*connection, &me) => agreed,
@@ -233,7 +260,9 @@ impl Session {
                 let peer = running.peer().clone();
                 tracker.spawn(watched("MCP cancellations", send_cancellations(peer, canceled, in_flight.clone())));
                 let (meta, tracker) = (meta_of_each_request(&info, &me), tracker.clone());
-                let client = Arc::new(Client { sink, tracker: tracker.clone(), meta, in_flight, cancellations, info });
+                let log_told = AtomicUsize::new(usize::MAX);
+                let client = Client { sink, tracker: tracker.clone(), meta, in_flight, cancellations, info, log_told };
+                let client = Arc::new(client);
                 if client.is_modern() {
                     tracker.spawn(watched("MCP subscription", listen(client.clone())));
                 } else {
@@ -316,9 +345,16 @@ async fn send_cancellations(peer: Peer<RoleClient>, mut canceled: mpsc::Receiver
 /// How long a server may take to answer that it has heard how much to log. Nothing waits for it.
 const LOG_LEVEL_WAIT: Duration = Duration::from_secs(10);
 
+/// The same, where a call waits for it.
+const WANT_LOG_WAIT: Duration = Duration::from_secs(1);
+
 /// Has the server say for the log what is written there, and no more; where each request says so by itself, nothing is to be done.
 async fn set_log_level(client: Arc<Client>) {
     let Some(level) = client.log_level() else { return };
+    let told = Severity::read(level.word()).map_or(usize::MAX, |severity| severity as usize);
+    if client.log_told.fetch_min(told, Ordering::Relaxed) <= told {
+        return;
+    }
     let params = Json::from(&serde_json::json!({ "level": level.word() }));
     let in_flight = client.in_flight.clone();
     tokio::select! {

@@ -9,9 +9,32 @@ pub struct Sharing {
     pub session: SessionScope,
     /// Which calls that may change something run at the same time. Nothing said: [`Sharing::effective_writes`].
     pub writes: Option<WriteSharing>,
+    /// What becomes of a context whose session is lost.
+    pub on_lost: LostSession,
+}
+
+/// What becomes of a context whose session is lost, and what the server kept in it: with its server, since nobody has used it for a while, or
+/// with the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LostSession {
+    /// Its calls fail, and say so. Whoever goes on with an empty state and does not know it believes what is not so.
+    #[default]
+    Fail,
+    /// Another session is begun for it.
+    New,
 }
 
 impl Sharing {
+    /// Whether the loss of a session is told: where it is a context's, since its caller can begin another.
+    pub fn tells_loss(&self, is_stateless: bool) -> bool {
+        let fails = match self.on_lost {
+            LostSession::Fail => true,
+            LostSession::New => false,
+        };
+        fails && !is_stateless && self.session == SessionScope::PerContext
+    }
+
     /// Which calls that may change something run at the same time, if nobody has said it: one at a time, as nothing says that
     /// a server stands more, and what it loses it loses in silence. One that keeps nothing has nothing to lose.
     pub fn effective_writes(&self, is_stateless: bool) -> &WriteSharing {

@@ -1,6 +1,8 @@
 //! Resources and prompts as others are shown them: what their server says of them, as far as it is as the protocol has it.
 
-use bobbinet_core::{Json, SkillId};
+use std::collections::BTreeMap;
+
+use bobbinet_core::{Effect, Json, SkillId};
 use bobbinet_text::visible;
 
 use crate::{
@@ -10,10 +12,12 @@ use crate::{
     prompts::{RawPrompt, RawPromptArgument},
     resources::{self, RawResource, RawTemplate},
     server_feature::ServerFeature,
+    tool_hints,
 };
 
-/// What an agent offers, by the skills that read it.
-pub(crate) fn shown(offers: &Offers, catalog: &Catalog) -> bobbinet_engine::Offers {
+/// What an agent offers, by the skills that read it; and what hosts are told of its tools, the operator's word on their effects before the
+/// server's.
+pub(crate) fn shown(offers: &Offers, catalog: &Catalog, effects: &BTreeMap<String, Effect>) -> bobbinet_engine::Offers {
     let skill = |name: &str, feature: ServerFeature| -> Option<SkillId> {
         let tool = catalog.get(name)?;
         (tool.feature == feature).then(|| tool.id.clone())
@@ -21,7 +25,15 @@ pub(crate) fn shown(offers: &Offers, catalog: &Catalog) -> bobbinet_engine::Offe
     let reader = skill(resources::READ, ServerFeature::Resource);
     let is_read = reader.is_some();
     let prompt = |prompt: &RawPrompt| Some((skill(&prompt.skill(), ServerFeature::Prompt)?, prompt_json(prompt)));
+    let mut tools = BTreeMap::new();
+    for tool in &offers.tools {
+        // Of a name that comes twice the first one is the tool.
+        if let Some(id) = skill(&tool.name, ServerFeature::Tool).filter(|id| !tools.contains_key(id)) {
+            tools.insert(id, tool_hints::shown(tool, effects.get(&tool.name).copied()));
+        }
+    }
     bobbinet_engine::Offers {
+        tools: tools.into_iter().filter_map(|(id, shown)| Some((id, shown?))).collect(),
         reader,
         resources: offers.resources.iter().filter(|_| is_read).map(resource_json).collect(),
         templates: offers.templates.iter().filter(|_| is_read).map(template_json).collect(),

@@ -71,6 +71,8 @@ struct SupervisionStatus {
     was_foreseen: bool,
     /// Whether it was up at least once in this life of the node.
     was_up: bool,
+    /// Whether one that was up is over: what its server kept in it is gone.
+    was_lost: bool,
 }
 
 /// Where the session stands.
@@ -120,6 +122,7 @@ impl SupervisedSession {
             down_since: None,
             was_foreseen: false,
             was_up: false,
+            was_lost: false,
         };
         Self {
             exclusive_tools: Arc::new(ExclusiveTools::of(&config)),
@@ -191,6 +194,13 @@ impl SupervisedSession {
     /// Whether the server was up at least once.
     pub(crate) fn was_up(&self) -> bool {
         self.status().was_up
+    }
+
+    /// Whether one that was up is over, and another has begun or will.
+    pub(crate) fn was_lost(&self) -> bool {
+        let status = self.status();
+        let is_over = matches!(&status.stage, SessionStage::Up(client) if client.in_flight.broken().is_some());
+        status.was_lost || is_over
     }
 
     /// What somebody has to do before the server takes calls, if it wants that and is not up.
@@ -421,6 +431,8 @@ impl SupervisedSession {
             () = self.stop.cancelled() => None,
             listed = listing::read(&client, &config.limits) => Some(listed),
         };
+        let least = Duration::from_millis(config.limits.list_fresh_min_ms);
+        let fresh = listed.as_ref().and_then(|it| it.as_ref().ok()?.fresh_for(client.capabilities(), least));
         // Some let everybody shake hands, and nobody look around: there is nothing to be up for.
         let login = self.transport.login().filter(|_| self.catalog().is_none());
         let is_cut_off = match listed {
@@ -455,11 +467,15 @@ impl SupervisedSession {
             status.was_up = true;
         }
         self.enter(SessionStage::Up(client.clone()));
-        let is_over = self.watch(&client, &mut session, is_cut_off).await;
+        let is_over = self.watch(&client, &mut session, is_cut_off, fresh).await;
         // Nobody is sent to it any more from here on.
         match is_over {
             NextStep::Stop => {}
-            NextStep::BeginAgain | NextStep::Sleep => self.enter(SessionStage::Starting(None)),
+            NextStep::Sleep => self.enter(SessionStage::Starting(None)),
+            NextStep::BeginAgain => {
+                self.status().was_lost = true;
+                self.enter(SessionStage::Starting(None));
+            }
         }
         let broken = client.in_flight.broken();
         // It may be seen to be gone before its messages end: the calls that it has died under are told now.
@@ -511,7 +527,15 @@ impl SupervisedSession {
     }
 
     /// Looks after a session: reads the lists again when one changes. Returns when it is over.
-    async fn watch(&self, client: &Arc<Client>, session: &mut Session, is_cut_off: bool) -> NextStep {
+    async fn watch(
+        &self,
+        client: &Arc<Client>,
+        session: &mut Session,
+        is_cut_off: bool,
+        mut fresh: Option<Duration>,
+    ) -> NextStep {
+        let least = Duration::from_millis(self.config.limits.list_fresh_min_ms);
+        let mut calls = self.exclusive_tools.admitted();
         let mut pace = ListingPace::new(Duration::from_millis(self.config.limits.list_debounce_ms));
         let mut retry = is_cut_off.then_some(LIST_RETRY_FIRST);
         let mut idle = IdleTime::new(&self.config);
@@ -525,7 +549,13 @@ impl SupervisedSession {
                 () = client.in_flight.lists_changed() => pace.pause(Instant::now()),
                 () = idle.passed(&self.exclusive_tools, client) => return NextStep::Sleep,
                 () = sleep_or_never(retry) => Duration::ZERO,
+                // What nobody uses is not asked for again.
+                () = sleep_or_never(fresh) => match self.exclusive_tools.admitted() == calls {
+                    true => continue,
+                    false => Duration::ZERO,
+                },
             };
+            calls = self.exclusive_tools.admitted();
             let listed = async {
                 tokio::time::sleep(pause).await;
                 listing::read(client, &self.config.limits).await
@@ -539,7 +569,10 @@ impl SupervisedSession {
             pace.read(Instant::now());
             let next = retry.map_or(LIST_RETRY_FIRST, |pause| (pause * 2).min(LIST_RETRY_MAX));
             retry = match listed {
-                Ok(listing) => self.profile.take_in(client.info(), listing).await.then_some(next),
+                Ok(listing) => {
+                    fresh = listing.fresh_for(client.capabilities(), least);
+                    self.profile.take_in(client.info(), listing).await.then_some(next)
+                }
                 Err(_) if client.in_flight.broken().is_some() => return NextStep::BeginAgain,
                 // Where each request goes by itself, one that broke off says nothing of the others, which go on.
                 Err(broken) => {
@@ -631,7 +664,7 @@ enum NextStep {
 }
 
 /// A number from 0 to 1 that differs from process to process.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(std::process::id());
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)

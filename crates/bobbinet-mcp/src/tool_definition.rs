@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{listing::RawTool, prompts::RawPrompt, resources::RawTemplate, rpc_message::shorten};
 
+/// What begins the hash of a tool: `_meta` counts in it.
+const WITH_META: &str = "m:";
+
 /// Bytes of a definition that are kept to be shown.
 const SHOWN_MAX: usize = 16 << 10;
 
@@ -18,6 +21,8 @@ pub(crate) struct ToolDefinition {
     /// Of its canonical form (RFC 8785): the order of names and what stands between them are no change, nor is the order of what is a set,
     /// which some servers list in another one each time they start.
     pub(crate) hash: String,
+    /// The hash of a tool without its `_meta`, as it was made before that was shown to anybody.
+    pub(crate) before: Option<String>,
     /// For people, with all that is invisible written out.
     pub(crate) shown: String,
 }
@@ -34,7 +39,10 @@ impl ToolDefinition {
         set("annotations", hints.map(without_nulls));
         set("inputSchema", tool.input_schema.as_ref().map(value_of));
         set("outputSchema", tool.output_schema.as_ref().map(value_of));
-        Self::of(fields)
+        let before = hash_of(&fields);
+        fields.extend(tool.meta.as_ref().map(|meta| ("_meta".to_owned(), value_of(meta))));
+        let Self { hash, shown, .. } = Self::of(fields);
+        Self { hash: format!("{WITH_META}{hash}"), before: Some(before), shown }
     }
 
     pub(crate) fn of_prompt(prompt: &RawPrompt) -> Self {
@@ -61,12 +69,15 @@ impl ToolDefinition {
     }
 
     fn of(fields: Map<String, Value>) -> Self {
-        let shown = shown(&fields);
-        let value = in_order(Value::Object(fields));
-        // What has no canonical form is told apart by how it is written.
-        let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_else(|_| value.to_string().into_bytes());
-        Self { hash: hex(&Sha256::digest(canonical)), shown }
+        Self { hash: hash_of(&fields), before: None, shown: shown(&fields) }
     }
+}
+
+fn hash_of(fields: &Map<String, Value>) -> String {
+    let value = in_order(Value::Object(fields.clone()));
+    // What has no canonical form is told apart by how it is written.
+    let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_else(|_| value.to_string().into_bytes());
+    hex(&Sha256::digest(canonical))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -185,6 +196,7 @@ mod tests {
             r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","type":"object","required":["a"]}}"#,
             r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"outputSchema":{}}"#,
             r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"title":"T"}"#,
+            r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"_meta":{"ui":{}}}"#,
             r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"annotations":{"readOnlyHint":true}}"#,
             r#"{"name":"t","description":"Reads.","inputSchema":{"type":"object","required":["a"]},"annotations":{"destructiveHint":false}}"#,
         ] {

@@ -135,6 +135,8 @@ pub(crate) trait MessageSource: fmt::Debug + Send {
 pub(crate) enum Received {
     /// The bytes of what should be one JSON-RPC message, or several in an array.
     Message(Vec<u8>),
+    /// The same, in the answer to this request of ours.
+    InAnswer { id: RequestId, message: Vec<u8> },
     /// A message of more than so many bytes, which is dropped. It was the reply to these requests, as far as can be seen.
     TooLong { ids: Vec<RequestId>, bytes: usize },
     /// Of the same message, so many bytes more.

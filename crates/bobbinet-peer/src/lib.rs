@@ -40,9 +40,9 @@ mod transient;
 
 pub use a2a_agent::{A2aAgent, CallCredentials};
 pub use agent::PeerAgent;
+pub use bobbinet_core::agent::VIA_KEY;
 pub use bobbinet_outbound::SecretSource;
 pub use catalog::{CatalogEntry, catalog};
 pub use config::{PeerConfig, PeerLimits};
 pub use credentials::{ClientCredentials, MintToken, PeerAuth};
-pub use message::VIA_KEY;
 pub use peer::{PeerTest, test};

@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 
 use bobbinet_core::{
     ContextId, Json, Message, MessageId, Part, Role, Task,
-    agent::EXTENSION_URI,
+    agent::{EXTENSION_URI, VIA_KEY},
     chain::{Chain, ChainFault},
 };
 use bobbinet_engine::Run;
 use sha2::{Digest, Sha256};
-
-/// Stands in the metadata of a result that another agent than the one that was asked has made: that one's name.
-pub const VIA_KEY: &str = "urn:bobbinet:via:v1";
 
 /// Where a question or a result comes from: the agent's name here, and its task there.
 const ORIGIN_KEY: &str = "urn:bobbinet:origin:v1";

@@ -19,6 +19,9 @@ const LOOK_FIRST: Duration = Duration::from_secs(10);
 /// Names that are compared.
 const NAMES_MAX: usize = 5_000;
 
+/// Tools that are named which the same agents offer.
+const NAMED_MAX: usize = 3;
+
 /// Remarks that are made at a time.
 const REMARKS_MAX: usize = 20;
 
@@ -36,16 +39,27 @@ pub(crate) fn remarks<'a>(agents: impl IntoIterator<Item = (&'a AgentName, Arc<D
         }
     }
     let mut remarks = BTreeSet::new();
+    // One server under several names has all of its tools several times.
+    let mut shared: BTreeMap<&BTreeSet<&str>, Vec<&str>> = BTreeMap::new();
     for (skill, agents) in offered.iter().filter(|(_, agents)| agents.len() > 1) {
+        shared.entry(agents).or_default().push(skill);
+    }
+    for (agents, skills) in shared {
+        let what = match skills.as_slice() {
+            [only] => format!("a tool {only:?}"),
+            skills if skills.len() <= NAMED_MAX => format!("the tools {skills:?}"),
+            skills => format!("{} tools of the same names, such as {:?}", skills.len(), &skills[..NAMED_MAX]),
+        };
         let agents = list(agents);
         remarks.insert(format!(
-            "several agents offer a tool {skill:?}: {agents}. A caller of one never gets another's; whoever chooses among all of them \
-             goes by the agent's name"
+            "several agents offer {what}: {agents}. A caller of one never gets another's; whoever chooses among all of them goes by the \
+             agent's name"
         ));
     }
     for (one, other, kind) in pairs(&offered.keys().map(String::as_str).collect::<Vec<_>>()) {
         let (of_one, of_other) = (&offered[one], &offered[other]);
-        let is_within_one = of_one == of_other && of_one.len() == 1;
+        // Or one server under several.
+        let is_within_one = of_one == of_other;
         let how = match kind {
             Alike::Look => "look the same",
             // Within one server that is how names are made: `get_user`, `get_users`.
@@ -140,6 +154,15 @@ mod tests {
         check(
             &[("docs", &["read_file", "resource:read"]), ("files", &["read_file", "resource:read"])],
             &["a tool \"read_file\": docs, files"],
+        );
+        let four: &[&str] = &["get_user", "get_users", "put", "take"];
+        check(
+            &[("a", four), ("b", four), ("c", &["put"])],
+            &["a tool \"put\": a, b, c", "the tools [\"get_user\", \"get_users\", \"take\"]: a, b"],
+        );
+        check(
+            &[("a", four), ("b", four)],
+            &["4 tools of the same names, such as [\"get_user\", \"get_users\", \"put\"]: a, b"],
         );
         check(&[("a", &["get_user", "get_users", "get_page_1", "get_page_2"]), ("b", &["put"])], &[]);
         check(

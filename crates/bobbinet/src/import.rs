@@ -16,6 +16,7 @@ use crate::{
     failure::{Code, Failure},
     node::tell_finding,
     output::Output,
+    remark::{Remark, remark},
 };
 
 /// What prints the file in place of writing it.
@@ -54,6 +55,9 @@ pub(crate) fn run(output: Output, command: cli::Import) -> Result<(), Failure> {
     if to.as_os_str() == STANDARD_OUTPUT {
         for line in text.lines() {
             output.line(line)?;
+        }
+        for (label, text) in to_know(&import) {
+            remark(Remark::Note, format_args!("{}: {text}", label.to_lowercase()));
         }
         return Ok(());
     }
@@ -131,16 +135,20 @@ fn report(output: Output, import: &Import, to: &Path) -> Result<(), Failure> {
         return output.json(&document);
     }
     output.field("Written", format!("{}, with {}", to.display(), names.join(", ")))?;
-    if !import.literals.is_empty() {
-        let literals = import.literals.join(", ");
-        output.field(
-            "Values in it",
-            format!("{literals} (it is readable by you alone; better say ${{NAME}}, and set NAME before the start)"),
-        )?;
-    }
-    for name in &import.inputs {
-        output.field("Set first", format!("export {name}=…"))?;
+    for (label, text) in to_know(import) {
+        output.field(label, text)?;
     }
     output.field("Start", format!("bobbinet up {}", to.display()))?;
     Ok(())
+}
+
+/// What somebody has to know of the secrets in it, and of what it needs.
+fn to_know(import: &Import) -> Vec<(&'static str, String)> {
+    let literals = (!import.literals.is_empty()).then(|| {
+        let literals = import.literals.join(", ");
+        let text = "keep it readable by you alone; better say ${NAME}, and set NAME before the start";
+        ("Values in it", format!("{literals} ({text})"))
+    });
+    let inputs = import.inputs.iter().map(|name| ("Set first", format!("export {name}=…")));
+    literals.into_iter().chain(inputs).collect()
 }

@@ -140,7 +140,7 @@ pub struct Task {
     pub trace: Option<Arc<str>>,
     /// Whose child it is, if a run began it.
     pub parent: Option<Arc<Parent>>,
-    /// Who asked, where its agent begins tasks itself: policy is asked about each of those.
+    /// Who asked, where policy is asked later too: its agent begins tasks itself, or its message names what another task refers to.
     pub caller: Option<Arc<Caller>>,
     /// The tasks that its run has begun, oldest first.
     pub children: Vec<Child>,

@@ -10,6 +10,7 @@ mod counters;
 mod crash;
 mod damaged;
 mod deferred;
+mod dropped;
 mod faults;
 mod golden;
 mod lab;

@@ -22,6 +22,7 @@ use super::{
     answer, auth,
     body::{self, BodyFault},
     events::decoded,
+    other_binding::MCP_PATH,
     problem::Problem,
     range::{self, Range},
     receive,
@@ -36,9 +37,6 @@ const UPLOAD_RATE_MIN: u64 = 16 << 10;
 
 /// Characters of a media type or a file's name that are kept.
 const LABEL_LENGTH_MAX: usize = 255;
-
-/// Where all agents are one MCP server, if that is spoken.
-const MCP_PATH: &str = "/mcp";
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]

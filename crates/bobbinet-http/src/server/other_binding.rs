@@ -15,6 +15,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{a2a_server::Server, auth, body, call, fault, receive, stream};
 pub use super::{body::BodyFault, unsent::Room};
 
+/// Where all agents are one MCP server, below the node's URL, if that is spoken.
+pub const MCP_PATH: &str = "/mcp";
+
 impl Server {
     /// Does what callers ask for.
     pub fn gateway(&self) -> &Arc<Gateway> {

@@ -32,7 +32,11 @@ fn of(node: &Node, who: &str, method: Method, url: &str) -> RequestBuilder {
 
 /// What the worker has made of this, for one of them.
 async fn send(node: &Node, who: &str, text: &str) -> String {
-    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "SendMessage", "params": message(text) });
+    let mut params = message(text);
+    if let Some(url) = text.strip_prefix("fetch ") {
+        params["message"]["parts"].as_array_mut().unwrap().push(json!({ "url": url }));
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": "SendMessage", "params": params });
     let request = of(node, who, Method::POST, &format!("{}/", node.url)).header("content-type", "application/json");
     let (status, answer) = whole(request.header("a2a-version", "1.0").body(body.to_string())).await;
     assert_eq!(status, StatusCode::OK, "{answer}");

@@ -35,7 +35,11 @@ impl Pipe {
         let who = Arc::new(move || {
             Ok::<_, String>(vec![(axum::http::header::AUTHORIZATION, axum::http::HeaderValue::clone(&token))])
         });
-        let door = NodeDoor { http: reqwest::Client::new(), url: node.url.clone(), who };
+        let door = NodeDoor { http: reqwest::Client::new(), url: node.url.clone(), who, unreached: Arc::new(|_| {}) };
+        Self::to(door)
+    }
+
+    fn to(door: NodeDoor) -> Self {
         let (here, there) = duplex(1 << 20);
         let (input, output) = split(there);
         let mut running = JoinSet::new();
@@ -105,6 +109,41 @@ async fn lines_are_requests_and_answers_lines() {
     let Pipe { lines, input, mut running } = pipe;
     drop((lines, input));
     timeout(PATIENCE, running.join_next()).await.unwrap().unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_comes_before_a_handshake_is_answered_in_words_of_lines() {
+    let node = Node::start().await;
+    let mut pipe = Pipe::new(&node);
+    assert_eq!(pipe.ask(&json!("p"), "ping", &json!({})).await["result"], json!({}));
+    pipe.say(&json!([])).await;
+    assert_eq!(pipe.next().await["error"]["code"], -32600);
+    let early = pipe.ask(&json!(1), "tools/list", &json!({})).await;
+    let text = early["error"]["message"].as_str().unwrap();
+    assert!(text.contains("`initialize`") && !text.to_lowercase().contains("header"), "{early}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_never_there_is_told_of_at_once_and_not_waited_for() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", nobody.local_addr().unwrap());
+    drop(nobody);
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let unreached = {
+        let told = told.clone();
+        Arc::new(move |text: &str| told.lock().unwrap().push(text.to_owned()))
+    };
+    let mut pipe =
+        Pipe::to(NodeDoor { http: reqwest::Client::new(), url, who: Arc::new(|| Ok(Vec::new())), unreached });
+    let begun = tokio::time::Instant::now();
+    let params =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let answer = pipe.ask(&json!(0), "initialize", &params).await;
+    assert_eq!(answer["error"]["code"], -32000, "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let told = told.lock().unwrap();
+    assert!(told.len() == 1 && told[0].contains("bobbinet up"), "{told:?}");
 }
 
 async fn stopped(node: &Node) {

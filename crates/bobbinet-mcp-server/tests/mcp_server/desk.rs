@@ -1,6 +1,7 @@
 //! The agents under test.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,7 +14,7 @@ use bobbinet_core::{
     Artifact, ArtifactId, Base64, Call, Content, Description, Effect, Fault, Json, Message, Outcome, Part, Plan,
     Question, QuestionKind, Skill, SkillId,
 };
-use bobbinet_engine::{Agent, Offers, Request, Run};
+use bobbinet_engine::{Agent, BlobKind, Offers, Request, Run};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -43,6 +44,10 @@ pub(crate) struct Shelf {
     /// How often one who followed was told to stop.
     pub(crate) unfollowed: AtomicUsize,
 }
+
+/// One whose server hangs while it starts.
+#[derive(Debug)]
+pub(crate) struct Late;
 
 /// One whose server is gone.
 #[derive(Debug)]
@@ -85,6 +90,11 @@ fn artifact(parts: Vec<Part>) -> Arc<Artifact> {
 
 fn done(text: &str) -> Outcome {
     Outcome::Completed { artifacts: vec![artifact(vec![Part::text(text)])], message: None }
+}
+
+/// A text of more than a megabyte.
+pub(crate) fn large() -> String {
+    "0123456789".repeat(150_000)
 }
 
 fn call(request: &Request<'_>) -> Plan {
@@ -248,7 +258,9 @@ impl Agent for Shelf {
         if self.has_more.load(Ordering::SeqCst) {
             prompts.push(prompt("more"));
         }
+        let said = json!({"annotations": {"readOnlyHint": true, "openWorldHint": false}, "_meta": {"ui": {"a": 1}}});
         Arc::new(Offers {
+            tools: BTreeMap::from([(SkillId::parse("dust").unwrap(), Json::from(&said))]),
             reader: Some(SkillId::parse("resource:read").unwrap()),
             resources: vec![json(json!({"uri": "book:1", "name": "one", "mimeType": "text/plain"}))],
             templates: vec![json(json!({"uriTemplate": "book:{number}/page", "name": "page"}))],
@@ -301,6 +313,16 @@ impl Agent for Shelf {
                         Part { media_type: Some("text/plain".into()), metadata: note(json!({"uri": uri})), ..part };
                     Outcome::Completed { artifacts: vec![artifact(vec![part])], message: None }
                 }
+                // What is too large for its task, as a wrapped server's is kept: a word of it, and where it is.
+                uri @ ("book:bytes" | "book:page") => {
+                    let of_text = uri == "book:page";
+                    let kind = BlobKind { media_type: Some("text/html".into()), filename: None };
+                    let kept = run.keep_blob(kind, std::iter::once(large().into())).await.unwrap();
+                    let meta = json!({"uri": uri, "_meta": {"ui": {"a": 1}}, "bytes": !of_text, "size": kept.length});
+                    let word = Part { metadata: note(json!({"role": "preview"})), ..Part::text("It is large.") };
+                    let part = Part { metadata: note(meta), ..Part::url(kept.url).named("x", "text/html") };
+                    Outcome::Completed { artifacts: vec![artifact(vec![word, part])], message: None }
+                }
                 uri => {
                     let data = json!({"code": -32602, "message": "no such book", "data": {"uri": uri}});
                     Outcome::Rejected(Fault { data: note(data), ..Fault::new("bad-arguments", "no such book") })
@@ -315,6 +337,39 @@ impl Agent for Shelf {
             }
             _ => done("clean"),
         }
+    }
+
+    async fn shutdown(&self) {}
+}
+
+#[async_trait]
+impl Agent for Late {
+    fn describe(&self) -> Arc<Description> {
+        described("late", Vec::new())
+    }
+
+    fn prepare(&self, request: &Request<'_>) -> Plan {
+        call(request)
+    }
+
+    fn max_concurrency(&self) -> usize {
+        1
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Err("it is starting".to_owned())
+    }
+
+    fn is_starting(&self) -> bool {
+        true
+    }
+
+    async fn started(&self, patience: Duration) {
+        tokio::time::sleep(patience).await;
+    }
+
+    async fn run(&self, _: Run) -> Outcome {
+        done("")
     }
 
     async fn shutdown(&self) {}

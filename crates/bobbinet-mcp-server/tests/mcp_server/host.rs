@@ -107,8 +107,8 @@ impl Node {
         let blobs = TaskBlobs::new(Blobs::in_memory(BlobLimits::default()), Arc::new(urls));
         let engine = Engine::open_with_blobs(setup, blobs).await.unwrap();
         let stop = CancellationToken::new();
-        let policy = Policy::owner_only();
         let limits = HttpLimits { keep_alive_ms: 100, drain_ms: 500, ..HttpLimits::default() };
+        let policy = Policy::owner_only();
         let gateway = Gateway::new(GatewaySetup {
             engine: engine.clone(),
             policy: policy.clone(),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::host::{Host, Node, STATELESS, texts};
 
-const MAX: u64 = 5_000;
+const MAX: u64 = 8_000;
 
 /// Its `rows` gives as many as it is told, by reference, as a wrapped server's large result goes; its `broken` keeps something apart.
 #[derive(Debug)]

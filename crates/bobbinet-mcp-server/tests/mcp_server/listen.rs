@@ -4,6 +4,7 @@ use std::{
 };
 
 use axum::Router;
+use bobbinet_auth::{Lines, Policy, PolicyLine};
 use bobbinet_core::AgentName;
 use bobbinet_engine::Agent;
 use bobbinet_http::Server;
@@ -214,5 +215,21 @@ async fn a_session_follows_its_resources_over_a_restart_of_the_node() {
     shelf.has_more.store(true, Ordering::SeqCst);
     let next = untold.next().await.unwrap();
     assert_eq!(next["method"], "notifications/prompts/list_changed", "nothing of a resource before: {next}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_may_do_more_by_a_new_policy_is_told_that_his_lists_have_changed() {
+    let (node, _shelf) = node().await;
+    let mut ann = node.host_of("ann", "2025-11-25", json!({}));
+    ann.initialize().await;
+    let mut events = get(&ann).await;
+    let line = PolicyLine::parse("1", "caller.principal == 'ann'", [AgentName::parse("shelf").unwrap()]).unwrap();
+    node.policy.replace(&Policy::new(Lines::new(vec![line]).unwrap()));
+    let told = events.next().await.unwrap();
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    let tools = ann.ask("tools/list", &json!({})).await["result"]["tools"].to_string();
+    assert!(tools.contains("shelf__dust"), "{tools}");
+    drop(events);
     node.stop().await;
 }

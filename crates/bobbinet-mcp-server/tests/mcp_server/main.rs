@@ -6,6 +6,7 @@ mod calls;
 mod desk;
 mod host;
 mod large;
+mod lent;
 mod listen;
 mod mesh;
 mod offers;

@@ -21,7 +21,9 @@ async fn what_is_no_tool_call_has_tools_of_its_own() {
     for arguments in [json!({}), json!({"agent": "talker"}), json!({"agent": "nobody", "message": "hi"})] {
         assert_eq!(host.call("mesh_send", &arguments).await["isError"], true, "{arguments}");
     }
-    for arguments in [json!({}), json!({"task": "x"}), json!({"task": "x", "agent": "desk", "action": "burn"})] {
+    for arguments in
+        [json!({"action": "cancel"}), json!({"task": "x"}), json!({"task": "x", "agent": "desk", "action": "burn"})]
+    {
         assert_eq!(host.call("mesh_task", &arguments).await["isError"], true, "{arguments}");
     }
 }
@@ -38,6 +40,12 @@ async fn a_host_comes_back_for_its_task() {
     };
     let task = begin().await;
     let later = node.open("2025-06-18", json!({})).await;
+    // Whoever has lost the answer that named it finds it among his own.
+    let newest = later.call("mesh_task", &json!({})).await;
+    let first = &newest["structuredContent"]["tasks"][0];
+    let known = (&first["id"], &first["agent"], &first["skill"], &first["state"]);
+    assert_eq!(known, (&json!(task), &json!("desk"), &json!("hang"), &json!("working")), "{newest}");
+    assert!(texts(&newest)[0].contains(&task), "{newest}");
     let shown = later.call("mesh_task", &json!({"task": task})).await;
     assert_eq!(shown["_meta"]["bobbinet/task"]["state"], "working");
     let arguments = json!({"task": task, "wait": true});
@@ -53,5 +61,6 @@ async fn a_host_comes_back_for_its_task() {
     assert_eq!(canceled["structuredContent"]["state"], "canceled");
     let mut stranger = node.host_of("ann", "2025-11-25", json!({}));
     stranger.initialize().await;
+    assert_eq!(stranger.call("mesh_task", &json!({})).await["structuredContent"]["tasks"], json!([]));
     assert_eq!(stranger.call("mesh_task", &json!({"task": task})).await["isError"], true);
 }

@@ -1,12 +1,19 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use axum::Router;
+use base64::Engine as _;
 use bobbinet_core::AgentName;
 use bobbinet_engine::Agent;
-use bobbinet_mcp_server::{routes, transparent_routes};
+use bobbinet_http::Server;
+use bobbinet_mcp_server::{McpServerLimits, names::Naming, routes, routes_with, transparent_routes};
 use serde_json::{Value, json};
 
 use crate::{
-    desk::Shelf,
+    desk::{Late, Shelf, large},
     host::{Node, STATELESS},
 };
 
@@ -53,6 +60,18 @@ async fn a_prompt_is_listed_filled_in_and_completed_as_such() {
 }
 
 #[tokio::test]
+async fn a_tool_has_the_hints_that_somebody_gave_and_what_else_its_server_says() {
+    let node = Node::among(routes, shelves(&["shelf"])).await;
+    let host = node.open("2025-11-25", json!({})).await;
+    let listed = host.ask("tools/list", &json!({})).await;
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    let dust = tools.iter().find(|tool| tool["name"] == "shelf__dust").unwrap();
+    assert_eq!(dust["annotations"], json!({"readOnlyHint": true, "openWorldHint": false}));
+    assert_eq!(dust["_meta"], json!({"bobbinet/agent": "shelf", "bobbinet/skill": "dust", "ui": {"a": 1}}));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_resource_is_read_from_whoever_has_it() {
     let node = Node::among(routes, shelves(&["shelf"])).await;
     for version in ["2025-11-25", STATELESS] {
@@ -76,6 +95,63 @@ async fn a_resource_is_read_from_whoever_has_it() {
             assert_eq!(none["error"]["data"]["uri"], uri, "{none}");
         }
     }
+    node.stop().await;
+}
+
+fn short_wait(server: Arc<Server>) -> Router {
+    let limits = McpServerLimits { start_wait: Duration::from_secs(1), ..McpServerLimits::default() };
+    routes_with(server, limits, Naming::default())
+}
+
+#[tokio::test]
+async fn all_lists_together_wait_once_for_a_server_that_hangs_and_no_later_one_does() {
+    let late = BTreeMap::from([(AgentName::parse("late").unwrap(), Arc::new(Late) as Arc<dyn Agent>)]);
+    let node = Node::among(short_wait, late).await;
+    let lists = ["tools/list", "prompts/list", "resources/list", "resources/templates/list"];
+    let mut taken = Vec::new();
+    for _ in 0..2 {
+        let host = node.open("2025-11-25", json!({})).await;
+        let begun = Instant::now();
+        for list in lists {
+            assert!(host.ask(list, &json!({})).await["result"].is_object());
+        }
+        host.ask("resources/read", &json!({"uri": "book:1"})).await;
+        host.call("mesh_agents", &json!({})).await;
+        taken.push(begun.elapsed());
+    }
+    assert!(taken[0] > Duration::from_millis(500), "the first host waits: {taken:?}");
+    assert!(taken[0] < Duration::from_secs(3) && taken[1] < Duration::from_secs(1), "and once: {taken:?}");
+    node.stop().await;
+}
+
+fn small_links(server: Arc<Server>) -> Router {
+    let limits = McpServerLimits { linked_bytes_max: 1 << 20, ..McpServerLimits::default() };
+    routes_with(server, limits, Naming::default())
+}
+
+#[tokio::test]
+async fn a_large_resource_is_read_as_itself_or_not_at_all() {
+    let node = Node::among(routes, shelves(&["shelf"])).await;
+    for version in ["2025-06-18", STATELESS] {
+        let host = node.open(version, json!({})).await;
+        for (uri, field, content) in [
+            ("book:page", "text", large()),
+            ("book:bytes", "blob", base64::engine::general_purpose::STANDARD.encode(large())),
+        ] {
+            let read = host.ask("resources/read", &json!({"uri": uri})).await;
+            let contents = read["result"]["contents"].as_array().unwrap();
+            assert_eq!(contents.len(), 1, "what is told of it is no content");
+            let (only, meta) = (&contents[0], json!({"ui": {"a": 1}}));
+            assert!(only[field] == *content && only["uri"] == uri && only["mimeType"] == "text/html");
+            assert_eq!(only["_meta"], meta);
+        }
+    }
+    node.stop().await;
+    let node = Node::among(small_links, shelves(&["shelf"])).await;
+    let host = node.open("2025-11-25", json!({})).await;
+    let refused = host.ask("resources/read", &json!({"uri": "book:page"})).await;
+    let text = refused["error"]["message"].as_str().unwrap();
+    assert!(text.contains("1500000 bytes") && text.contains("linked_bytes_max"), "{refused}");
     node.stop().await;
 }
 

@@ -41,6 +41,7 @@ async fn whoever_cannot_be_asked_is_told_how_to_answer_and_another_connection_do
         assert_eq!(result["_meta"]["bobbinet/task"]["state"], "input-required");
         let [question, help] = texts(&result)[..] else { panic!("{result}") };
         assert!(question == "Who are you?" && help.contains(&task) && help.contains("mesh_task"), "{help}");
+        assert!(help.contains(r#""required":["name"]"#), "what an answer must have is said: {help}");
         let later = node.open("2025-03-26", json!({})).await;
         let answered = later
             .call(

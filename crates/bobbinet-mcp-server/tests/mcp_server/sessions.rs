@@ -47,7 +47,10 @@ async fn a_session_is_bound_to_its_caller() {
     let two = node.open("2025-11-25", json!({})).await;
     assert_ne!(one.session, two.session, "an id for each handshake");
     let mut lost = node.host("2025-11-25", json!({}));
-    assert_eq!(lost.send(&ping).await.status(), 400, "no session named");
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    assert_eq!(lost.send(&list).await.status(), 400, "no session named");
+    assert_eq!(lost.send(&ping).await.status(), 200, "that may be asked before a handshake");
+    assert_eq!(lost.send(&json!([])).await.status(), 400);
     lost.session = Some("no-such-session".to_owned());
     assert_eq!(lost.send(&ping).await.status(), 404);
     let mut stranger = node.host_of("ann", "2025-11-25", json!({}));
@@ -82,6 +85,8 @@ async fn who_is_not_known_or_comes_from_a_foreign_page_is_turned_away() {
         let response = nobody.send(&ping).await;
         assert_eq!(response.status(), 401, "a token for one agent opens no door to all");
         assert!(response.headers().contains_key("www-authenticate"));
+        let error = response.json::<serde_json::Value>().await.unwrap()["error"].clone();
+        assert_eq!(error["code"], 401, "the code is the status: {error}");
     }
     for (origin, expected) in [
         ("https://evil.example", 403),

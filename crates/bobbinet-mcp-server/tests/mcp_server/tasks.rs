@@ -165,3 +165,53 @@ async fn how_far_a_task_is_comes_under_the_token_of_the_call_that_has_begun_it_a
     }
     node.stop().await;
 }
+
+#[tokio::test]
+async fn whoever_listens_is_told_how_his_task_stands_and_of_no_task_that_is_not_his() {
+    let node = Node::start().await;
+    let capabilities = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    let host = node.host(STATELESS, capabilities);
+    let begun = host.ask("tools/call", &json!({"name": "desk__hang", "arguments": {}})).await["result"].clone();
+    let task = begun["taskId"].as_str().unwrap().to_owned();
+    let nobodys = "0197b1b2-0000-7000-8000-000000000000";
+    let params = json!({"notifications": {"taskIds": [task, nobodys]}});
+    let mut events = Events::of(host.send(&host.request(&json!("s"), "subscriptions/listen", &params)).await);
+    let ack = events.next().await.unwrap();
+    assert_eq!(ack["params"]["notifications"]["taskIds"], json!([task]));
+    let told = events.next().await.unwrap();
+    assert_eq!((&told["method"], &told["params"]["status"]), (&json!("notifications/tasks"), &json!("working")));
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "s");
+    node.desk.go.notify_one();
+    let told = events.next().await.unwrap();
+    assert_eq!((&told["params"]["taskId"], &told["params"]["status"]), (&json!(task), &json!("completed")));
+    assert_eq!(texts(&told["params"]["result"]), ["went on"]);
+}
+
+#[tokio::test]
+async fn a_session_that_listens_is_told_of_the_tasks_that_it_begins() {
+    let node = Node::start().await;
+    let host = node.open("2025-11-25", json!({})).await;
+    let request = host.http.get(&host.url).bearer_auth(&host.token).header("accept", "text/event-stream");
+    let mut events = Events::of(request.header("mcp-session-id", host.session.as_ref().unwrap()).send().await.unwrap());
+    let params = json!({"name": "desk__hang", "arguments": {}, "task": {}});
+    // Its stream may be opened and not be heard yet.
+    let mut told = None;
+    for _ in 0..20 {
+        let begun = host.ask("tools/call", &params).await["result"]["task"].clone();
+        if let Ok(first) = tokio::time::timeout(std::time::Duration::from_secs(1), events.next()).await {
+            told = Some((begun, first.unwrap()));
+            break;
+        }
+    }
+    let (begun, first) = told.unwrap();
+    assert_eq!(first["method"], "notifications/tasks/status");
+    assert_eq!((&first["params"]["taskId"], &first["params"]["status"]), (&begun["taskId"], &json!("working")));
+    host.ask("tasks/cancel", &json!({"taskId": begun["taskId"]})).await;
+    loop {
+        let told = events.next().await.unwrap();
+        if told["params"]["status"] == "cancelled" {
+            assert_eq!(told["params"]["taskId"], begun["taskId"]);
+            return;
+        }
+    }
+}

@@ -73,6 +73,18 @@ impl Pin {
         self.earlier.drain(..too_many);
     }
 
+    /// Whether it is from before `_meta` counted, and the rest is as it was.
+    pub(super) fn is_as_before(&self, definition: &ToolDefinition) -> bool {
+        definition.before.as_deref().is_some_and(|before| self.is_known(before))
+    }
+
+    /// Takes what it is now for what it was: what nobody was shown, nobody has looked at.
+    pub(super) fn renew(&mut self, definition: &ToolDefinition) {
+        self.earlier.push(std::mem::replace(&mut self.hash, definition.hash.clone()));
+        self.earlier.retain(|hash| definition.before.as_ref() != Some(hash));
+        self.shown.clone_from(&definition.shown);
+    }
+
     pub(super) fn is_known(&self, hash: &str) -> bool {
         self.hash == hash || self.earlier.iter().any(|earlier| earlier == hash)
     }

@@ -114,6 +114,23 @@ async fn a_template_or_a_prompts_argument_that_changes_is_withheld_too() {
 }
 
 #[tokio::test]
+async fn what_was_pinned_before_meta_counted_is_known_and_from_then_on_it_counts() {
+    let pins = Pins::new();
+    pins.list(AGENT, &[("a", "1")]).await;
+    let definition = ToolDefinition::of_tool(&offers(&[("a", "1")]).tools[0]);
+    let file = pins.folder.path().join("pins.json");
+    let kept = std::fs::read_to_string(&file).unwrap().replace(&definition.hash, definition.before.as_ref().unwrap());
+    std::fs::write(&file, kept).unwrap();
+    let pins = pins.again(|_| {});
+    let withheld = |ui: u8| {
+        let mut offers = offers(&[("a", "1")]);
+        offers.tools[0].meta = Some(bobbinet_core::Json::from(&serde_json::json!({"ui": ui})));
+        pins.pins.sift(&offers, None, AGENT).withheld.len()
+    };
+    assert_eq!([withheld(1), withheld(1), withheld(2)], [0, 0, 1]);
+}
+
+#[tokio::test]
 async fn a_no_is_kept_and_nobody_is_asked_again_unless_it_changes_again() {
     let pins = Pins::new();
     pins.list(AGENT, &[("a", "1")]).await;

@@ -84,7 +84,7 @@ impl TaskFollower<'_> {
         names: &[String],
     ) -> Result<Option<JsonObject>, Leg> {
         let target = self.attempt.target;
-        let questions = match Questions::read(fresh.into_iter(), &route.session.config) {
+        let questions = match Questions::read(fresh.into_iter(), self.run, &route.session.config) {
             Ok(questions) => questions,
             Err(what) => {
                 let _ = self.cancel(route, "unsupported-question", "it asks for what it was not offered").await;

@@ -88,3 +88,18 @@ async fn what_was_kept_is_old_once_the_server_says_that_it_has_changed() {
     assert_eq!(read_as(&lab, "bob", uri).await, "completed: 1");
     lab.close().await;
 }
+
+#[tokio::test]
+async fn a_list_is_good_for_as_long_as_its_server_says_and_is_read_again_for_those_who_call() {
+    let lab = Lab::with(&["modern-lists"], limits(), |config| config.limits.list_fresh_min_ms = 150);
+    let lab = lab.await.ready().await;
+    let notes = lab.notes("modern-lists").join("lists");
+    let lists = || std::fs::read_to_string(&notes).unwrap_or_default().lines().count();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(lists(), 1, "nobody has called it");
+    assert_eq!(view(&lab.send("modern-lists", say("echo text=hello")).await), "completed: hello");
+    until("it is read again", || lists() == 2).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(lists(), 2, "nobody has called it since");
+    lab.close().await;
+}

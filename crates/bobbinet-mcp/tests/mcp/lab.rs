@@ -71,6 +71,7 @@ pub(crate) fn config(mode: &str, notes: &Path) -> McpConfig {
     config.limits.stop_grace_ms = 300;
     config.limits.restart_first_ms = 20;
     config.limits.list_debounce_ms = 50;
+    config.limits.retry_first_ms = 20;
     // Nobody waits here for a server that is left alone, unless that is what a test is about.
     config.limits.rest_wait_ms = 0;
     config
@@ -94,6 +95,15 @@ impl Lab {
     /// Calls are made only if this allows them.
     pub(crate) async fn guarded(modes: &[&str], authorizer: Arc<dyn Authorizer>) -> Self {
         Self::on(Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap(), modes, limits(), |_| {}, authorizer).await
+    }
+
+    /// The same for agents that are changed.
+    pub(crate) async fn guarded_with(
+        modes: &[&str],
+        change: impl Fn(&mut McpConfig),
+        authorizer: Arc<dyn Authorizer>,
+    ) -> Self {
+        Self::on(Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap(), modes, limits(), change, authorizer).await
     }
 
     /// On what an earlier node has kept.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use bobbinet_core::{ContextId, Task};
 use bobbinet_engine::{Agent, Handle, NewTask};
-use bobbinet_mcp::{McpConfig, SessionScope, StartPolicy, WriteSharing};
+use bobbinet_mcp::{LostSession, McpConfig, SessionScope, StartPolicy, WriteSharing};
 
 use crate::lab::{self, Lab, caller_named, limits, name_of, say, settled, until, view};
 
@@ -99,7 +99,11 @@ async fn who_shares_a_session_sees_one_count_and_nobody_else_does() {
 
 #[tokio::test]
 async fn a_session_that_dies_takes_no_other_with_it() {
-    let lab = till(|config| config.share.session = SessionScope::PerContext).await;
+    let lab = till(|config| {
+        config.share.session = SessionScope::PerContext;
+        config.share.on_lost = LostSession::New;
+    })
+    .await;
     assert_eq!(counted(&lab, "ann", "one", 2).await, "2");
     assert_eq!(counted(&lab, "ann", "two", 1).await, "1");
     assert_eq!(send(&lab, "ann", "two", "die").await.state.as_str(), "input-required", "what it did is not known");
@@ -112,6 +116,7 @@ async fn a_session_that_dies_takes_no_other_with_it() {
 async fn sessions_have_a_bound_and_the_one_that_was_idle_for_longest_makes_room() {
     let lab = till(|config| {
         config.share.session = SessionScope::PerContext;
+        config.share.on_lost = LostSession::New;
         config.share.writes = Some(WriteSharing::Concurrent);
         config.limits.sessions_max = 2;
     })
@@ -183,6 +188,7 @@ async fn a_session_ends_when_nobody_has_used_it_for_a_while_and_that_of_a_task_w
     for scope in [SessionScope::PerContext, SessionScope::PerTask] {
         let lab = till(|config| {
             config.share.session = scope;
+            config.share.on_lost = LostSession::New;
             config.limits.session_idle_ms = if scope == SessionScope::PerTask { 60_000 } else { 300 };
         })
         .await;

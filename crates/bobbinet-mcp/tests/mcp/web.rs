@@ -59,6 +59,14 @@ struct Shared {
     older: broadcast::Sender<String>,
 }
 
+impl Shared {
+    /// How often this server was called.
+    fn calls(&self, mode: &str) -> usize {
+        let requests = self.seen.requests.lock().unwrap();
+        requests.iter().filter(|it| it.starts_with(&format!("{mode} POST tools/call "))).count()
+    }
+}
+
 impl Web {
     pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -312,12 +320,13 @@ fn legacy(shared: &Shared, mode: &str, message: &Value, session: &str) -> Respon
             id,
             json!({"tools": [{"name": "do", "inputSchema": {"type": "object"}}, {"name": "act", "inputSchema": {"type": "object"}}]}),
         )),
-        "tools/call" => call(mode, id, &message["params"]["_meta"]["progressToken"], session, &error),
+        "tools/call" => call(shared, mode, id, &message["params"]["_meta"]["progressToken"], session, &error),
         other => error(StatusCode::OK, id.clone(), &format!("no {other} here")),
     }
 }
 
 fn call(
+    shared: &Shared,
     mode: &str,
     id: &Value,
     token: &Value,
@@ -338,6 +347,7 @@ fn call(
             error(StatusCode::BAD_REQUEST, Value::Null, "Bad Request: No valid session ID provided")
         }
         "nameless" => error(StatusCode::OK, Value::Null, "something is wrong"),
+        "away-twice" if shared.calls(mode) <= 2 => (StatusCode::BAD_GATEWAY, "upstream is away").into_response(),
         "gateway" => (StatusCode::BAD_GATEWAY, "upstream is away").into_response(),
         "page" => ([("content-type", "text/html")], "<h1>Log in</h1>").into_response(),
         "elsewhere" => (StatusCode::PERMANENT_REDIRECT, [("location", "http://example.com/")]).into_response(),

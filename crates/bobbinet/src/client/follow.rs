@@ -7,7 +7,7 @@ use bobbinet_http::client::{Client, Event, SendOptions, TaskStream, WithJson};
 use bobbinet_wire::view::{Sent, StreamEvent, TaskView};
 use tokio::time::{Instant, sleep_until};
 
-use super::{progress::Progress, render, resolve::Agent};
+use super::{progress::Progress, render, resolve::Agent, save::Own};
 use crate::{
     cli::{Ending, Waiting},
     failure::{Code, Failure},
@@ -306,7 +306,8 @@ impl Follow<'_> {
             Telling::Steps => render::aftermath_of_run(&answer.value),
             Telling::Whole | Telling::Live => render::aftermath(&answer.value, Some(self.agent.reference())),
         }
-        self.ending.apply(self.output, &answer.value)
+        let own = Own { agent: self.agent, url: self.client.http_url() };
+        self.ending.apply(self.output, &answer.value, own).await
     }
 
     /// Does the work, unless the time is up before, or the person has enough of it: neither ends the task.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use bobbinet_http::client::Credentials;
+use bobbinet_http::{client::Credentials, server::other_binding::MCP_PATH};
 use bobbinet_mcp_server::NodeDoor;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
@@ -10,10 +10,8 @@ use super::{Client, resolve::Agent};
 use crate::{
     cli::Target,
     failure::{Code, Failure},
+    remark::{Remark, remark},
 };
-
-/// Where it is, below a node's URL.
-const PATH: &str = "/mcp";
 
 /// Where an API key stands, as every node takes it.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -44,14 +42,15 @@ pub(super) async fn door(client: &Client, url: Option<String>, data_dir: Option<
         },
     };
     let base = base.trim_end_matches('/');
-    let url = if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") };
+    let url = if base.ends_with(MCP_PATH) { base.to_owned() } else { format!("{base}{MCP_PATH}") };
     let insecure = client.options.is_insecure && agent.node.is_none();
     let http = agent.http().connect_timeout(CONNECT_MAX).read_timeout(SILENCE_MAX);
     let http = if insecure { http.tls_danger_accept_invalid_certs(true) } else { http };
     let http = http.build().map_err(|error| Failure::of(Code::Internal, &error))?;
     let at = url.clone();
     let who = Arc::new(move || shown(&agent, &at).map_err(|failure| failure.to_string()));
-    Ok(NodeDoor { http, url, who })
+    let unreached = Arc::new(|why: &str| remark(Remark::Warning, why));
+    Ok(NodeDoor { http, url, who, unreached })
 }
 
 /// What shows the node who asks.

@@ -37,9 +37,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 impl Ending {
     /// Does with a task what was asked for, once it has been told.
-    pub(super) fn apply(&self, output: Output, task: &TaskView) -> Result<(), Failure> {
+    pub(super) async fn apply(&self, output: Output, task: &TaskView, own: Own<'_>) -> Result<(), Failure> {
         if let Some(folder) = &self.save {
-            save(output, folder, &task.artifacts)?;
+            save(output, folder, &task.artifacts, own).await?;
         }
         let is_told_by_code = self.fail && task.status.state != State::Completed;
         if is_told_by_code {
@@ -134,22 +134,32 @@ fn is_preview(part: &Part) -> bool {
     part.metadata.as_ref().is_some_and(|metadata| metadata.to_value()["role"] == "preview")
 }
 
-/// Writes each file of the artifacts into the folder, under its name or a new one: nothing is overwritten.
-fn save(output: Output, folder: &Path, artifacts: &[Artifact]) -> Result<(), Failure> {
+/// Writes each file of the artifacts into the folder, under its name or a new one: nothing is overwritten. What has gone by reference is
+/// a file too.
+async fn save(output: Output, folder: &Path, artifacts: &[Artifact], own: Own<'_>) -> Result<(), Failure> {
     let mut is_any = false;
-    for (artifact, part) in
-        artifacts.iter().flat_map(|artifact| artifact.parts.iter().map(move |part| (artifact, part)))
-    {
-        let Content::Raw(base64) = &part.content else { continue };
-        is_any = true;
-        let bytes = decode(base64.as_str())
-            .ok_or_else(|| Failure::new(Code::Internal, "a file is not what it should be: it is no base64"))?;
+    let parts = artifacts.iter().flat_map(|artifact| artifact.parts.iter().map(move |part| (artifact, part)));
+    for (artifact, part) in parts {
         let name = name_of(part, artifact.name.as_deref());
-        let path = write(folder, &name, &bytes).map_err(|error| {
+        let unsaved = |error| {
             Failure::new(Code::Internal, format!("saving {name} in {}: {error}", folder.display()))
                 .hint("name another folder: --save FOLDER")
-        })?;
-        let said = format!("{} ({} bytes)", path.display(), bytes.len());
+        };
+        let (path, length) = match &part.content {
+            Content::Raw(base64) => {
+                let bytes = decode(base64.as_str())
+                    .ok_or_else(|| Failure::new(Code::Internal, "a file is not what it should be: it is no base64"))?;
+                (write(folder, &name, &bytes).map_err(unsaved)?, bytes.len() as u64)
+            }
+            Content::Url(url) if blob::is_of(own.url, url) => {
+                let (file, path) = create(folder, &name).map_err(unsaved)?;
+                let length = blob::fetch(output, own.agent, url, (file, &path)).await?;
+                (path, length)
+            }
+            Content::Text(_) | Content::Data(_) | Content::Url(_) => continue,
+        };
+        is_any = true;
+        let said = format!("{} ({length} bytes)", path.display());
         if output.is_json() {
             remark(Remark::Note, format_args!("saved {said}"));
         } else {

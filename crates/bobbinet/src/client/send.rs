@@ -16,6 +16,7 @@ use super::{
     owner::{self, owner},
     render,
     resolve::Agent,
+    save::Own,
     show,
 };
 use crate::{
@@ -212,7 +213,10 @@ pub(super) async fn say(
             (false, Sent::Message(message)) => render::reply(client.output, message)?,
         }
         return match &sent.value {
-            Sent::Task(task) => delivery.ending.apply(client.output, task),
+            Sent::Task(task) => {
+                let own = Own { agent, url: connected.http_url() };
+                delivery.ending.apply(client.output, task, own).await
+            }
             Sent::Message(_) => Ok(()),
         };
     }

@@ -28,7 +28,8 @@ pub(super) async fn run(client: &Client, command: Task) -> Result<(), Failure> {
                 return follow.poll(Stand::of(task)?).await;
             }
             tell(client, &agent, &task)?;
-            ending.apply(client.output, &task.value)
+            let own = Own { agent: &agent, url: connected.http_url() };
+            ending.apply(client.output, &task.value, own).await
         }
         Task::Show { id, target } => {
             let agent = owner(&client.resolver(target).await, &id).await?;

@@ -9,8 +9,9 @@ use std::{
 
 use bobbinet_core::{Effect, agent::EXTENSION_URI};
 use bobbinet_mcp::{
-    CacheConfig, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits, ProtocolEra, Sampling,
-    ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy, WorkFolder, WriteSharing,
+    CacheConfig, CallerLends, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProcessLimits,
+    ProtocolEra, Sampling, ServerAddress, ServerAuth, ServerCommand, ServerUrl, Sharing, SkillNotes, StartPolicy,
+    WorkFolder, WriteSharing,
 };
 use bobbinet_outbound::Origin;
 use bobbinet_text::nearest;
@@ -22,6 +23,7 @@ use reqwest::{
 use super::{
     cards::{self, Card},
     env_file,
+    fallback::{self, FallbackSettings},
     finding::{Finding, Severity, Source},
     limits::Bounds,
     reader::{MapSettings, Reader},
@@ -31,12 +33,14 @@ use super::{
 };
 
 /// The settings of an agent beside how its server is started.
-pub(crate) const AGENT_KEYS: [&str; 21] = [
+pub(crate) const AGENT_KEYS: [&str; 23] = [
     "use",
     "title",
     "description",
     "trust_hints",
     "effects",
+    "idempotency",
+    "fallback",
     "interactive",
     "stateless",
     "slots",
@@ -139,6 +143,10 @@ pub(crate) struct AgentConfig {
     pub(crate) calls_mesh: bool,
     /// What running a tool twice means, by the operator's word: above the card's.
     pub(crate) effects: BTreeMap<String, Effect>,
+    /// Where calls of single tools have a key in their arguments, as JSON pointers.
+    pub(crate) idempotency: BTreeMap<String, String>,
+    /// Who is called where its server cannot be.
+    pub(crate) fallback: Option<FallbackSettings>,
     /// Tools that ask their user; an empty list says that none does.
     pub(crate) interactive: Option<Vec<String>>,
     /// Whether the server keeps nothing between two calls, so that several of its processes can serve them.
@@ -161,6 +169,7 @@ pub(crate) struct AgentConfig {
     pub(crate) roots: Vec<PathBuf>,
     /// Who says what it wants a language model to say.
     pub(crate) sampling: Option<SamplingSettings>,
+    pub(crate) lends: CallerLends,
     /// How long calls of single tools may go without a word of the server.
     pub(crate) timeouts: BTreeMap<String, Duration>,
     /// The bounds of its server: how long it may take, and how much it may say.
@@ -244,7 +253,10 @@ impl AgentConfig {
     pub(crate) fn into_mcp(self, name: &str) -> McpConfig {
         let (stateless, copies) = (self.keeps_nothing(), self.replica_count());
         let Self { server, other_urls, share, card, title, description, trust_hints, effects, .. } = self;
-        let Self { slots, cache, era, isolation, rlimits, pin, start, roots, sampling, timeouts, limits, .. } = self;
+        let Self {
+            slots, cache, era, isolation, rlimits, pin, start, roots, sampling, lends, timeouts, limits, ..
+        } = self;
+        let Self { idempotency, fallback, .. } = self;
         let card = card.unwrap_or_default();
         // Whoever names those that ask says of all others that they do not.
         let is_silent = self.interactive.is_some() || card.interactive == Some(false);
@@ -292,8 +304,11 @@ impl AgentConfig {
             pin,
             start,
             roots,
+            lends,
             sampling: sampling.and_then(|it| it.agent().cloned()).map(|agent| Sampling { agent }),
             effects: all_effects,
+            idempotency,
+            fallback: fallback.map(|it| it.agent),
             trust_hints,
             interactive,
             silent,
@@ -492,6 +507,8 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
             config.effects.extend(cards::effect(reader, node).map(|effect| (key.text.clone(), effect)));
         }
     }
+    config.idempotency = fields.get("idempotency").map(|node| idempotency(reader, node)).unwrap_or_default();
+    config.fallback = fields.get("fallback").and_then(|node| fallback::read(reader, node));
     config.interactive = fields.get("interactive").map(|node| reader.words(node, "interactive"));
     config.stateless = fields.get("stateless").and_then(|node| reader.flag(node, "stateless"));
     let positive = |text: &str| text.parse().ok().filter(|slots| *slots > 0);
@@ -508,11 +525,14 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     config.pin = fields.get("pin").and_then(|node| reader.parsed(node, "pin", pin)).unwrap_or_default();
     let start = |text: &str| serde_json::from_value(serde_json::Value::from(text)).ok();
     config.start = fields.get("start").and_then(|node| reader.parsed(node, "start", start)).unwrap_or_default();
-    if let Some(node) = fields.get("roots") {
+    config.lends.roots = fields.get("roots").is_some_and(sampling::is_of_caller);
+    if let Some(node) = fields.get("roots").filter(|node| !sampling::is_of_caller(node)) {
         let folder = reader.source().folder.clone();
         config.roots = reader.words(node, "roots").into_iter().map(|path| folder.join(path)).collect();
     }
-    config.sampling = fields.get("sampling").and_then(|node| sampling::read(reader, node));
+    config.lends.sampling = fields.get("sampling").is_some_and(sampling::is_of_caller);
+    let sampling = fields.get("sampling").filter(|node| !sampling::is_of_caller(node));
+    config.sampling = sampling.and_then(|node| sampling::read(reader, node));
     if let Some(node) = fields.get("timeouts") {
         for (key, node) in reader.entries(node, "timeouts") {
             config.timeouts.extend(cards::timeout(reader, node).map(|timeout| (key.text.clone(), timeout)));
@@ -533,6 +553,24 @@ pub(crate) fn settings(reader: &mut Reader<'_>, fields: &MapSettings<'_>, config
     if let Some(timeout) = fields.get("timeout").and_then(|node| cards::timeout(reader, node)) {
         config.limits.idle_ms = whole_millis(timeout);
     }
+}
+
+/// Where calls of each tool have their key.
+fn idempotency(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
+    let mut pointers = BTreeMap::new();
+    for (key, node) in reader.entries(node, "idempotency") {
+        match reader.text(node, "idempotency") {
+            Some(pointer) if pointer.starts_with('/') => {
+                pointers.insert(key.text.clone(), pointer);
+            }
+            Some(pointer) => {
+                let hint = "for example idempotency: { create_order: /orderId } names an argument of the tool, as a JSON pointer";
+                reader.fault_with_hint(node.at, format!("{pointer:?} is no JSON pointer: it begins with /"), hint);
+            }
+            None => {}
+        }
+    }
+    pointers
 }
 
 /// A time as the bounds have it.

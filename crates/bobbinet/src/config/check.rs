@@ -13,13 +13,15 @@ use super::{AgentConfig, CommandConfig, Config, Finding, Severity};
 pub(crate) fn check(config: &Config, file: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, agent) in &config.agents {
-        findings.extend(check_agent(name.as_str(), agent, file));
+        // What a node starts without is no error.
+        let severity = if config.is_lenient { Severity::Warning } else { Severity::Error };
+        findings.extend(check_agent(name.as_str(), agent, file, severity));
     }
     findings.extend(check_address(config.node.listen, file));
     findings
 }
 
-fn check_agent(name: &str, agent: &AgentConfig, file: &str) -> Vec<Finding> {
+fn check_agent(name: &str, agent: &AgentConfig, file: &str, severity: Severity) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(server) = agent.command() else {
         // Who is there is seen when it is called.
@@ -32,11 +34,11 @@ fn check_agent(name: &str, agent: &AgentConfig, file: &str) -> Vec<Finding> {
     let folder = server.words_from();
     if !folder.is_dir() {
         let message = format!("agent {name}: there is no folder {}", folder.display());
-        findings.push(Finding::about(Severity::Error, file, message).hint("make it, or name another with cwd"));
+        findings.push(Finding::about(severity, file, message).hint("make it, or name another with cwd"));
     } else if program(server).is_none() {
         let command = server.words.first().map(String::as_str).unwrap_or_default();
         let message = format!("agent {name}: there is no program {command}");
-        findings.push(Finding::about(Severity::Error, file, message).hint(install_hint(command)));
+        findings.push(Finding::about(severity, file, message).hint(install_hint(command)));
     }
     findings
 }

@@ -30,6 +30,8 @@ pub(crate) struct Import {
     /// Headers and variables whose values stand in the file, by their agents.
     pub(crate) literals: Vec<String>,
     pub(crate) findings: Vec<Finding>,
+    /// What the file says that an input is if nobody is asked, by its id.
+    defaults: BTreeMap<String, String>,
 }
 
 impl Import {
@@ -55,6 +57,7 @@ impl Import {
         let folder = Some(source.folder.clone()).filter(|folder| !is_of_user && folder != here);
         let variables = Variables { is_foreign: true, ..Variables::default() };
         let mut reader = Reader::new(&source, &variables);
+        self.defaults = mcp_file::inputs(&root).into_iter().filter_map(|(id, default)| Some((id, default?))).collect();
         let of_project = root.get("projects").and_then(|all| all.get(&here.display().to_string()));
         for root in of_project.into_iter().chain([&root]) {
             for (name, fields) in mcp_file::written(&mut reader, root) {
@@ -171,10 +174,18 @@ impl Import {
         let (mut said, mut rest) = (String::new(), text);
         while let Some(at) = rest.find("${input:") {
             let Some(end) = rest[at..].find('}').map(|end| at + end) else { break };
-            let name = input_variable(&rest[at + "${input:".len()..end]);
+            let id = &rest[at + "${input:".len()..end];
+            let name = input_variable(id);
             said.push_str(&rest[..at]);
-            let _ = write!(said, "${{env:{name}}}");
-            self.inputs.insert(name);
+            match self.defaults.get(id).filter(|default| !default.contains(['$', '}'])) {
+                Some(default) => {
+                    let _ = write!(said, "${{{name}:-{default}}}");
+                }
+                None => {
+                    let _ = write!(said, "${{env:{name}}}");
+                    self.inputs.insert(name);
+                }
+            }
             rest = &rest[end + 1..];
         }
         said + rest

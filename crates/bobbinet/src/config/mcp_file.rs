@@ -2,7 +2,7 @@
 //! file is theirs: it is only read, and settings that we do not know are passed over, unless they look like a slip of the pen. A
 //! server that cannot be started is left out with a warning, as it would be by its host; with `--strict` it is an error.
 
-use std::{collections::BTreeSet, slice, time::Duration};
+use std::{collections::BTreeMap, slice, time::Duration};
 
 use bobbinet_core::AgentName;
 use bobbinet_mcp::HttpTransportKind;
@@ -126,14 +126,15 @@ impl<'n> Servers<'n> {
     }
 }
 
-/// The ids of the inputs that a VS Code file declares.
-pub(crate) fn inputs(root: &Node) -> BTreeSet<String> {
+/// The ids of the inputs that a VS Code file declares, each with what it is if nobody is asked.
+pub(crate) fn inputs(root: &Node) -> BTreeMap<String, Option<String>> {
     let all = slice::from_ref(root).iter().chain(root.get("mcp"));
     let lists = all.filter_map(|node| match node.get("inputs").map(|inputs| &inputs.value) {
         Some(Value::List(inputs)) => Some(inputs),
         Some(_) | None => None,
     });
-    lists.flatten().filter_map(|input| input.get("id")?.as_written().map(str::to_owned)).collect()
+    let written = |input: &Node, name: &str| input.get(name)?.as_written().map(str::to_owned);
+    lists.flatten().filter_map(|input| Some((written(input, "id")?, written(input, "default")))).collect()
 }
 
 /// Whether a tree is an `mcp.json` and not a `bobbinet.yaml` written in JSON. Settings of other programs may have a `node` too.
@@ -149,7 +150,7 @@ pub(crate) fn is_certainly_one(root: &Node) -> bool {
 
 /// Reads the whole file.
 pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, strictness: Strictness) -> Config {
-    let mut config = Config::default();
+    let mut config = Config { is_lenient: strictness == Strictness::Lenient, ..Config::default() };
     let Some(servers) = Servers::find(root) else {
         let known = [ROOTS.as_slice(), &["inputs"]].concat();
         let at = if root.is_map() { reader.foreign_fields(root, "the file", &known, &[]).at } else { root.at };

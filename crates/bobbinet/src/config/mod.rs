@@ -6,6 +6,7 @@ mod cards;
 mod check;
 pub(crate) mod env_file;
 mod excerpt;
+mod fallback;
 mod finding;
 mod flows;
 mod import;
@@ -99,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) callers: CallersConfig,
     /// Flows that are agents too.
     pub(crate) flows: Flows,
+    /// Whether an agent that cannot be started is no reason not to start the others.
+    pub(crate) is_lenient: bool,
 }
 
 /// The settings of a node, whatever agents it has.
@@ -324,6 +327,7 @@ pub(crate) fn read_source(source: &Source, environment: BTreeMap<String, String>
         false => node_file::read(&mut reader, &root),
     };
     sampling::settle(&mut reader, &mut config);
+    fallback::settle(&mut reader, &config);
     let mut findings = reader.findings;
     findings.sort_by_key(|finding| (finding.line, finding.column));
     let found = config.agents.iter_mut().filter_map(|(name, agent)| agent.take_known_card(name.as_str(), &source.name));

@@ -21,7 +21,7 @@ use super::{
     models::{self, ModelSettings},
     peers::{self, PeerSettings},
     reader::{MapSettings, Reader},
-    share_check, tls,
+    sampling, share_check, tls,
     tree::{Node, Value},
 };
 
@@ -76,6 +76,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Config {
     config.flows = flows::read(reader, &fields, own.iter());
     own.extend(config.flows.names().cloned());
     peers::check_fallbacks(reader, fields.get("agents"), &config.remotes, &own);
+    own.extend(sampling::own_models(&config.agents));
     if !config.flows.is_empty() {
         // Only flows call them, and policy lines name them.
         own.extend(INTERNAL_AGENTS.iter().filter_map(|name| AgentName::parse(name).ok()));

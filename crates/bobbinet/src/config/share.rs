@@ -1,6 +1,6 @@
 //! What callers share of a server, as a configuration says it.
 
-use bobbinet_mcp::{SessionScope, Sharing, WriteSharing};
+use bobbinet_mcp::{LostSession, SessionScope, Sharing, WriteSharing};
 use bobbinet_text::nearest;
 
 use super::{reader::Reader, tree::Node};
@@ -11,15 +11,21 @@ const SESSIONS: [SessionScope; 4] =
 const ONE_AT_A_TIME: &str = "one-at-a-time";
 const CONCURRENT: &str = "concurrent";
 
+const FAIL: &str = "fail";
+const NEW: &str = "new";
+
 /// How a map of `writes` looks.
 const BY_EXAMPLE: &str = "writes: { by: /path } names an argument of the tools, as a JSON pointer";
 
 /// The settings below `share`.
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Sharing {
-    let fields = reader.fields(node, "share", &["session", "writes"]);
+    let fields = reader.fields(node, "share", &["session", "writes", "on_lost"]);
+    let session = fields.get("session").and_then(|node| session(reader, node)).unwrap_or_default();
+    let on_lost = fields.get("on_lost").and_then(|node| on_lost(reader, node, session));
     Sharing {
-        session: fields.get("session").and_then(|node| session(reader, node)).unwrap_or_default(),
+        session,
         writes: fields.get("writes").and_then(|node| writes(reader, node)),
+        on_lost: on_lost.unwrap_or_default(),
     }
 }
 
@@ -30,6 +36,23 @@ fn session(reader: &mut Reader<'_>, node: &Node) -> Option<SessionScope> {
         unknown_word(reader, node, "session", &text, &SESSIONS.map(SessionScope::as_str));
     }
     known
+}
+
+fn on_lost(reader: &mut Reader<'_>, node: &Node, session: SessionScope) -> Option<LostSession> {
+    let text = reader.text(node, "on_lost")?;
+    let known = match text.as_str() {
+        FAIL => LostSession::Fail,
+        NEW => LostSession::New,
+        _ => {
+            unknown_word(reader, node, "on_lost", &text, &[FAIL, NEW]);
+            return None;
+        }
+    };
+    if session != SessionScope::PerContext {
+        let hint = "it says what becomes of a context whose session is lost: say session: per-context, or take it out";
+        reader.fault_with_hint(node.at, format!("on_lost is not for session: {}", session.as_str()), hint);
+    }
+    Some(known)
 }
 
 fn writes(reader: &mut Reader<'_>, node: &Node) -> Option<WriteSharing> {

@@ -1,6 +1,6 @@
 //! What holds of what callers share of an agent's server, and what is in the way of it.
 
-use bobbinet_mcp::{SessionScope, WriteSharing};
+use bobbinet_mcp::{McpLimits, SessionScope, WriteSharing};
 
 use super::{
     agent::{AgentConfig, ServerConfig},
@@ -37,10 +37,20 @@ pub(crate) fn words(config: &AgentConfig) -> String {
         WriteSharing::By(pointer) => format!("writes one at a time by {pointer}"),
         WriteSharing::Concurrent => "writes concurrent".to_owned(),
     };
-    let mut words = format!("session {}, {writes}", config.share.session.as_str());
+    let lost = if config.share.tells_loss(config.keeps_nothing()) { " (fails when lost)" } else { "" };
+    let mut words = format!("session {}{lost}, {writes}", config.share.session.as_str());
     let replicas = config.replica_count();
     if replicas > 1 {
         words.push_str(&format!(", {replicas} replicas"));
+    }
+    for (tool, pointer) in &config.idempotency {
+        words.push_str(&format!(", {tool} once by {pointer}"));
+    }
+    if let Some(fallback) = &config.fallback {
+        words.push_str(&format!(", fallback {}", fallback.agent));
+    }
+    if config.limits.tries_max != McpLimits::default().tries_max {
+        words.push_str(&format!(", at most {} tries", config.limits.tries_max));
     }
     words
 }
@@ -80,7 +90,14 @@ mod tests {
         check(
             it,
             ", share: { session: per-context, writes: { by: /a/0/b } }",
-            "session per-context, writes one at a time by /a/0/b",
+            "session per-context (fails when lost), writes one at a time by /a/0/b",
+        );
+        check(it, ", share: { session: per-context, on_lost: new }", "session per-context, writes one at a time");
+        check(it, ", share: { session: per-context }, stateless: true", "session per-context, writes concurrent");
+        check(
+            it,
+            ", idempotency: { pay: /order/id }, limits: { tries_max: 2 }",
+            "session shared, writes one at a time, pay once by /order/id, at most 2 tries",
         );
         check("command: [ls], replicas: 3", ", stateless: true", "session shared, writes concurrent, 3 replicas");
         let urls = "urls: [\"http://127.0.0.1:1/mcp\", \"http://127.0.0.1:2/mcp\"]";
@@ -107,5 +124,9 @@ mod tests {
         check("command: [ls], replicas: 2", ", share: { session: per-task }", "each session has a process of its own");
         check("url: \"http://127.0.0.1:1\", replicas: 2", "", "replicas");
         check("urls: []", "", "urls has no address");
+        check(it, ", share: { session: per-context, on_lost: nwe }", "did you mean new?");
+        check(it, ", share: { session: per-caller, on_lost: fail }", "on_lost is not for session: per-caller");
+        check(it, ", idempotency: { pay: orderId }", "\"orderId\" is no JSON pointer");
+        check(it, ", idempotency: /orderId", "idempotency");
     }
 }

@@ -1,9 +1,6 @@
 //! `${…}` in a configuration: the environment, and the places that editors know by name.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// What the names stand for.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +11,8 @@ pub(crate) struct Variables {
     pub(crate) workspace: PathBuf,
     /// `${userHome}`.
     pub(crate) home: Option<PathBuf>,
-    /// The ids that the file declares as inputs.
-    pub(crate) inputs: BTreeSet<String>,
+    /// The ids that the file declares as inputs, each with what it is if nobody is asked.
+    pub(crate) inputs: BTreeMap<String, Option<String>>,
     /// Whether the file is another program's: then `$NAME` and `{env:NAME}` are variables too, as Gemini CLI and OpenCode have them.
     pub(crate) is_foreign: bool,
 }
@@ -64,7 +61,7 @@ impl Variables {
         if let Some((kind, name)) = reference.split_once(':') {
             return match kind {
                 "env" => self.environment_value(name),
-                "input" => Err(self.input(name)),
+                "input" => self.input(name),
                 _ if name.starts_with('-') => {
                     let value = self.environment.get(kind).filter(|value| !value.is_empty());
                     Ok(value.cloned().unwrap_or_else(|| name[1..].to_owned()))
@@ -107,13 +104,17 @@ impl Variables {
         })
     }
 
-    fn input(&self, id: &str) -> Unset {
+    fn input(&self, id: &str) -> Result<String, Unset> {
         let name = input_variable(id);
-        let message = match self.inputs.contains(id) {
+        let declared = self.inputs.get(id);
+        if let Some(Some(default)) = declared {
+            return Ok(self.environment.get(&name).unwrap_or(default).clone());
+        }
+        let message = match declared.is_some() {
             true => format!("${{input:{id}}} would ask a person, and there is nobody to ask"),
             false => format!("${{input:{id}}} names an input that the file does not declare"),
         };
-        Unset { message, hint: format!("write ${{env:{name}}} in its place, and set {name} before the start") }
+        Err(Unset { message, hint: format!("write ${{env:{name}}} in its place, and set {name} before the start") })
     }
 }
 
@@ -141,7 +142,12 @@ mod tests {
             environment: environment.into(),
             workspace: PathBuf::from("/ws"),
             home: Some(PathBuf::from("/home/u")),
-            inputs: ["key".to_owned()].into(),
+            inputs: [
+                ("key".to_owned(), None),
+                ("a".to_owned(), Some("x".to_owned())),
+                ("mode".to_owned(), Some("x".to_owned())),
+            ]
+            .into(),
             is_foreign: true,
         };
         let found = variables.expand(text);
@@ -176,6 +182,7 @@ mod tests {
         check("${env:B}", Err("the variable B is not set"));
         check("${input:key}", Err("nobody to ask"));
         check("${input:other}", Err("does not declare"));
+        check("${input:mode} ${input:a}", Ok("x 1"));
         check("${command:x}", Err("none of the variables"));
         check("${A", Err("no }"));
     }

@@ -29,6 +29,12 @@ pub(crate) fn print_entry(output: Output, command: &Mcp, host: McpHost) -> Resul
     let mut arguments = vec!["mcp".to_owned()];
     if let Some(file) = &command.file {
         arguments.push(absolute(file)?);
+        if !file.is_file() {
+            remark(
+                Remark::Warning,
+                format_args!("there is no file {} yet: the host can start nothing with it", file.display()),
+            );
+        }
         remark(Remark::Note, FEW_VARIABLES);
     }
     match (&command.node, &command.data_dir, &command.file) {
@@ -38,15 +44,33 @@ pub(crate) fn print_entry(output: Output, command: &Mcp, host: McpHost) -> Resul
                 "the host's environment must have a token for it, in A2ACLI_BEARER or as an API key in A2ACLI_API_KEY";
             remark(Remark::Note, text);
         }
-        (None, Some(data), _) => arguments.extend(["--data-dir".to_owned(), absolute(data)?]),
+        (None, Some(data), _) => {
+            warn_of_no_folder(data);
+            arguments.extend(["--data-dir".to_owned(), absolute(data)?]);
+        }
         (None, None, Some(_)) => {}
         // The node of this folder, wherever the host is.
         (None, None, None) => {
             let running = Running::all().into_iter().find(Running::is_here).map(|node| node.data);
-            arguments.extend(["--data-dir".to_owned(), absolute(running.as_deref().unwrap_or(Path::new(DATA)))?]);
+            let data = running.as_deref().unwrap_or(Path::new(DATA));
+            warn_of_no_folder(data);
+            arguments.extend(["--data-dir".to_owned(), absolute(data)?]);
         }
     }
     output.line(entry(host, &program, &arguments))
+}
+
+/// Says that no node has ever kept its data there.
+fn warn_of_no_folder(data: &Path) {
+    if !data.is_dir() {
+        let data = data.display();
+        remark(
+            Remark::Warning,
+            format_args!(
+                "there is no folder {data}: start a node here first (bobbinet up), or name a file: bobbinet mcp FILE --print-config …"
+            ),
+        );
+    }
 }
 
 fn entry(host: McpHost, program: &str, arguments: &[String]) -> String {

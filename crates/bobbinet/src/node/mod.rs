@@ -12,6 +12,7 @@ mod running;
 mod say;
 mod schedules;
 mod start;
+mod start_pace;
 mod stop;
 
 pub(crate) use commands::{agent, check, of_own, tell, up};

@@ -143,6 +143,7 @@ pub(super) async fn start(
     let blobs = TaskBlobs::new(blobs, Arc::new(urls));
     let setup = Setup { store: store.clone(), agents, env, limits: node.limits.clone(), authorizer };
     let engine = Engine::open_with_blobs(setup, blobs).await.map_err(|error| of_engine(&error))?;
+    bobbinet_mcp::drop_old_call_keys(&engine);
     let scheduler = schedules::start(&engine, &policy, scheduled).await;
     let believed = reload::believed(node.issuer.as_deref(), &callers, &keys, &data);
     let (issuers, api_keys) = believed.map_err(|error| Failure::of(Code::Config, &error))?;
@@ -206,11 +207,16 @@ fn starts(engine: &Engine, starting: &[&AgentName]) -> JoinSet<()> {
         let Some(agent) = engine.agent(name).cloned() else { continue };
         let name = (*name).clone();
         starts.spawn(async move {
+            let mut pace = StartPace::default();
             while agent.is_starting() {
                 agent.started(START_TOLD_EVERY).await;
                 match agent.ready() {
                     Ok(()) => tracing::info!(agent = %name, "the agent has started"),
-                    Err(why) => tracing::warn!(agent = %name, why, "the agent has not started yet"),
+                    // It returns early where the server has failed and is tried again.
+                    Err(why) if pace.is_due(Instant::now()) => {
+                        tracing::warn!(agent = %name, why, "the agent has not started yet");
+                    }
+                    Err(_) => {}
                 }
             }
         });

@@ -147,3 +147,32 @@ fn servers_of_the_users_own_file_start_where_he_is_and_those_of_another_folder_t
         assert_eq!(ran.stdout.contains("cwd:"), is_there, "{file}: {}", ran.stdout);
     }
 }
+
+#[test]
+fn what_is_printed_says_beside_it_what_must_be_known_and_defaults_are_kept() {
+    let folder = TestFolder::new();
+    let servers =
+        json!({"a": {"command": "true", "env": {"SECRET": "sk-1", "KEY": "${input:key}", "MODE": "${input:mode}"}}});
+    let inputs =
+        json!([{"id": "key", "type": "promptString"}, {"id": "mode", "type": "pickString", "default": "fast"}]);
+    folder.write("mcp.json", &json!({"servers": servers, "inputs": inputs}).to_string());
+    let ran = folder.run(&["import", "mcp.json", "--to", "-"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains(r#""MODE":"${MODE:-fast}""#), "{ran:?}");
+    assert!(ran.stderr.contains("a: SECRET") && ran.stderr.contains("export KEY="), "{ran:?}");
+    assert!(!ran.stderr.contains("MODE") && !ran.stderr.contains("sk-1"), "{ran:?}");
+}
+
+#[test]
+fn a_check_is_no_stricter_than_a_start() {
+    let folder = TestFolder::new();
+    folder.write("mcp.json", r#"{"mcpServers": {"miss": {"command": "/nonexistent/x"}, "ok": {"command": "true"}}}"#);
+    let ran = folder.run(&["check", "mcp.json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("warning: ") && ran.stderr.contains("no program /nonexistent/x"), "{ran:?}");
+    assert_eq!(folder.run(&["check", "mcp.json", "--strict"]).code, 2);
+    let nothing = folder.run(&["mcp", "--print-config", "claude"]);
+    assert!(nothing.stderr.contains("there is no folder"), "{nothing:?}");
+    let nothing = folder.run(&["mcp", "--print-config", "claude", "no.yaml"]);
+    assert!(nothing.stderr.contains("there is no file no.yaml"), "{nothing:?}");
+}

@@ -401,7 +401,7 @@ async fn follow(link: &Arc<Link>, id: &RequestId, outgoing: &Outgoing, mut respo
                     ReplyIn::Nameless(reply) => return ExchangeEnd::Told(reply),
                     ReplyIn::None(asked) => {
                         link.asks(id, asked);
-                        link.say(Received::Message(message)).await;
+                        link.say(Received::InAnswer { id: id.clone(), message }).await;
                     }
                 }
             }
