@@ -47,7 +47,7 @@ pub(crate) struct Shelf {
 
 /// One whose server hangs while it starts.
 #[derive(Debug)]
-pub(crate) struct Late;
+pub(crate) struct Hanging;
 
 /// One whose server is gone.
 #[derive(Debug)]
@@ -343,7 +343,7 @@ impl Agent for Shelf {
 }
 
 #[async_trait]
-impl Agent for Late {
+impl Agent for Hanging {
     fn describe(&self) -> Arc<Description> {
         described("late", Vec::new())
     }

@@ -13,7 +13,7 @@ use bobbinet_mcp_server::{McpServerLimits, names::Naming, routes, routes_with, t
 use serde_json::{Value, json};
 
 use crate::{
-    desk::{Late, Shelf, large},
+    desk::{Hanging, Shelf, large},
     host::{Node, STATELESS},
 };
 
@@ -105,7 +105,7 @@ fn short_wait(server: Arc<Server>) -> Router {
 
 #[tokio::test]
 async fn all_lists_together_wait_once_for_a_server_that_hangs_and_no_later_one_does() {
-    let late = BTreeMap::from([(AgentName::parse("late").unwrap(), Arc::new(Late) as Arc<dyn Agent>)]);
+    let late = BTreeMap::from([(AgentName::parse("late").unwrap(), Arc::new(Hanging) as Arc<dyn Agent>)]);
     let node = Node::among(short_wait, late).await;
     let lists = ["tools/list", "prompts/list", "resources/list", "resources/templates/list"];
     let mut taken = Vec::new();
