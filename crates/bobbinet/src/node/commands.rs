@@ -53,7 +53,7 @@ fn of_file(output: Output, file: PathBuf, strictness: Strictness) -> Result<Plan
     let callers_source = CallersSource::config(file.clone(), strictness);
     let Reading { config, findings } = config::read(&file, strictness);
     tell(output, &findings)?;
-    let Config { node, agents, remotes, models, peers, callers, flows } = config;
+    let Config { node, agents, remotes, models, peers, callers, flows, is_lenient: _ } = config;
     let mount = Mount::EachByName;
     Ok(Plan { node, agents, remotes, models, peers, home: None, callers, callers_source, flows, mount })
 }

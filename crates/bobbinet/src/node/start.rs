@@ -31,6 +31,7 @@ use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::{JoinSet, spawn_blocking},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,7 @@ use super::{
     reload::{self, Reload},
     running::{self, Announcement, Running},
     say, schedules,
+    start_pace::StartPace,
 };
 use crate::{
     alike_names,
