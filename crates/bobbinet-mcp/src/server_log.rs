@@ -163,7 +163,9 @@ impl ServerLog {
                 *text = hidden;
                 true
             }
-            Value::Array(values) => values.iter_mut().fold(false, |found, value| self.hide(value) || found),
+            Value::Array(values) => {
+                values.iter_mut().map(|value| self.hide(value)).filter(|is_hidden| *is_hidden).count() > 0
+            }
             Value::Object(fields) => {
                 let mut is_found = false;
                 for (mut name, mut value) in std::mem::take(fields) {

@@ -52,11 +52,8 @@ complete -c bobbinet -n '__fish_seen_subcommand_from call' -f -a '(bobbinet comp
 /// Writes the script of this shell.
 pub(crate) fn write(shell: Shell, command: &mut Command, out: &mut impl Write) -> io::Result<()> {
     generate(shell, command, "bobbinet", out);
-    match shell {
-        Shell::Bash => out.write_all(BASH.as_bytes()),
-        Shell::Zsh => out.write_all(ZSH.as_bytes()),
-        Shell::Fish => out.write_all(FISH.as_bytes()),
-        // They complete commands and flags; so does any shell that comes to be known.
-        _ => Ok(()),
-    }
+    // Others complete commands and flags.
+    let own =
+        [(Shell::Bash, BASH), (Shell::Zsh, ZSH), (Shell::Fish, FISH)].into_iter().find(|(known, _)| *known == shell);
+    own.map_or(Ok(()), |(_, script)| out.write_all(script.as_bytes()))
 }

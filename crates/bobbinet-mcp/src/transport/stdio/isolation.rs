@@ -260,7 +260,7 @@ mod tests {
         let bound = move || {
             let own = root.join("servers/own");
             let hidden = Hidden::new(vec![root.join("servers")], &[]).showing(Some(own.clone()));
-            by_landlock(&hidden, &[own.clone()])?;
+            by_landlock(&hidden, std::slice::from_ref(&own))?;
             let read = |name: &str| fs::read_to_string(root.join(name)).is_ok();
             let is_made = fs::write(own.join("made"), "").is_ok();
             Ok::<_, String>((read("servers/own/file"), is_made, read("servers/other/file")))
