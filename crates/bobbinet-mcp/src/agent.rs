@@ -49,9 +49,6 @@ impl McpAgent {
     /// may be left running is written down there. What an earlier life has left running is ended first.
     pub fn start(config: McpConfig, launcher: Launcher, guard: &Guard, folder: PathBuf) -> Arc<Self> {
         let tracker = TaskTracker::new();
-        let config = Arc::new(config);
-        let pins = Arc::new(PinnedTools::read(config.clone(), &folder));
-        let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone(), pins.clone()));
         let transport = |server: &ServerAddress| -> Arc<dyn Transport> {
             match server.clone() {
                 ServerAddress::Command(server) => {
@@ -63,6 +60,18 @@ impl McpAgent {
             }
         };
         let transports = std::iter::once(&config.server).chain(&config.replicas).map(transport).collect();
+        Self::over(Arc::new(config), transports, folder, tracker)
+    }
+
+    /// The same over transports that there are.
+    pub(crate) fn over(
+        config: Arc<McpConfig>,
+        transports: Vec<Arc<dyn Transport>>,
+        folder: PathBuf,
+        tracker: TaskTracker,
+    ) -> Arc<Self> {
+        let pins = Arc::new(PinnedTools::read(config.clone(), &folder));
+        let profile = Arc::new(ServerProfile::remembered(config.clone(), folder.clone(), pins.clone()));
         let sessions = SessionPool::new(config.clone(), profile.clone(), transports, folder, tracker.clone());
         sessions.replicas();
         tracker.close();

@@ -320,6 +320,8 @@ fn key(task: &Task, config: &McpConfig) -> String {
     add(&format!("{:?}", config.era));
     let pairs = match &config.server {
         ServerAddress::Command(ServerCommand { command, args, env, .. }) => {
+            // How many there are, so that no argument is taken for a variable.
+            add(&args.len().to_string());
             std::iter::once(command).chain(args).for_each(|word| add(word));
             env
         }

@@ -48,6 +48,8 @@ mod call_listener;
 mod call_once;
 mod caller_client;
 mod catalog;
+#[cfg(test)]
+mod chain_echo;
 mod completion_skill;
 mod config;
 mod contract;

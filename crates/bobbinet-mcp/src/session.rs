@@ -428,9 +428,7 @@ mod tests {
         let declared = client.capabilities();
         assert!(declared.tools.is_some() && declared.completions.is_some() && declared.prompts.is_none());
         assert_eq!(declared.resources.as_ref().and_then(|resources| resources.subscribe), Some(true));
-        for (method, expected) in
-            [("tools/list", r#"{"tools":[{"name":"who"}]}"#), ("resources/read", r#"{"contents":[{"text":"one 0"}]}"#)]
-        {
+        for (method, expected) in [("prompts/list", "{}"), ("resources/read", r#"{"contents":[{"text":"one 0"}]}"#)] {
             let reply = client.request(method, Json::of(&())).await;
             assert_eq!(reply, Reply::Result(Json::parse(expected).unwrap()), "{method}");
         }

@@ -64,7 +64,11 @@ async fn serve(pipe: DuplexStream, name: String) {
         let Ok(request) = serde_json::from_str::<Value>(&line) else { return };
         let result = match request["method"].as_str().unwrap_or_default() {
             "initialize" => serde_json::from_str(SERVER).unwrap_or_default(),
-            "tools/list" => json!({"tools": [{"name": "who"}]}),
+            "tools/list" => json!({"tools": [{"name": "who"}, {"name": "echo", "inputSchema": {"type": "object"}}]}),
+            "tools/call" => {
+                let said = request["params"]["arguments"]["text"].as_str().unwrap_or_default();
+                json!({"content": [{"type": "text", "text": format!("Echo: {said}")}]})
+            }
             "resources/read" => json!({"contents": [{"text": name}]}),
             "die" => return,
             _ if request["id"].is_null() => continue,

@@ -207,7 +207,7 @@ async fn token(Shared(far): Shared<Arc<Far>>, headers: HeaderMap, body: String) 
     let nth = far.tokens.fetch_add(1, Ordering::SeqCst);
     // node:s3cret
     let is_ours = headers.get(header::AUTHORIZATION).is_some_and(|value| value == "Basic bm9kZTpzM2NyZXQ=");
-    if !is_ours || body != "grant_type=client_credentials&scope=a2a" {
+    if !is_ours || body != "grant_type=client_credentials&scope=a2a&client_id=node" {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let token = if nth == 0 { "stale" } else { "fresh" };

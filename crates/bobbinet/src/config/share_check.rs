@@ -1,6 +1,8 @@
 //! What holds of what callers share of an agent's server, and what is in the way of it.
 
-use bobbinet_mcp::{McpLimits, SessionScope, WriteSharing};
+use std::time::Duration;
+
+use bobbinet_mcp::{McpLimits, SessionScope, StartPolicy, WriteSharing};
 
 use super::{
     agent::{AgentConfig, ServerConfig},
@@ -37,8 +39,23 @@ pub(crate) fn words(config: &AgentConfig) -> String {
         WriteSharing::By(pointer) => format!("writes one at a time by {pointer}"),
         WriteSharing::Concurrent => "writes concurrent".to_owned(),
     };
-    let lost = if config.share.tells_loss(config.keeps_nothing()) { " (fails when lost)" } else { "" };
-    let mut words = format!("session {}{lost}, {writes}", config.share.session.as_str());
+    let time = |millis: u64| humantime::format_duration(Duration::from_millis(millis));
+    let McpLimits { session_idle_ms, session_life_ms, .. } = config.limits;
+    let mut of_session = Vec::new();
+    if config.share.tells_loss(config.keeps_nothing()) {
+        of_session.push("fails when lost".to_owned());
+    }
+    match (config.share.session, config.start) {
+        (SessionScope::Shared, StartPolicy::WithNode) => {}
+        (SessionScope::Shared, StartPolicy::OnDemand) => {
+            of_session.push(format!("started by a call, ends after {} idle", time(session_idle_ms)));
+        }
+        (SessionScope::PerCaller | SessionScope::PerContext | SessionScope::PerTask, _) => {
+            of_session.push(format!("ends after {} idle or {}", time(session_idle_ms), time(session_life_ms)));
+        }
+    }
+    let of_session = if of_session.is_empty() { String::new() } else { format!(" ({})", of_session.join("; ")) };
+    let mut words = format!("session {}{of_session}, {writes}", config.share.session.as_str());
     let replicas = config.replica_count();
     if replicas > 1 {
         words.push_str(&format!(", {replicas} replicas"));
@@ -90,10 +107,13 @@ mod tests {
         check(
             it,
             ", share: { session: per-context, writes: { by: /a/0/b } }",
-            "session per-context (fails when lost), writes one at a time by /a/0/b",
+            "session per-context (fails when lost; ends after 15m idle or 8h), writes one at a time by /a/0/b",
         );
-        check(it, ", share: { session: per-context, on_lost: new }", "session per-context, writes one at a time");
-        check(it, ", share: { session: per-context }, stateless: true", "session per-context, writes concurrent");
+        let ends = "session per-context (ends after 15m idle or 8h), writes";
+        check(it, ", share: { session: per-context, on_lost: new }", &format!("{ends} one at a time"));
+        check(it, ", share: { session: per-context }, stateless: true", &format!("{ends} concurrent"));
+        let on_demand = "session shared (started by a call, ends after 15m idle), writes one at a time";
+        check(it, ", start: on-demand", on_demand);
         check(
             it,
             ", idempotency: { pay: /order/id }, limits: { tries_max: 2 }",
@@ -101,7 +121,11 @@ mod tests {
         );
         check("command: [ls], replicas: 3", ", stateless: true", "session shared, writes concurrent, 3 replicas");
         let urls = "urls: [\"http://127.0.0.1:1/mcp\", \"http://127.0.0.1:2/mcp\"]";
-        check(urls, ", share: { session: per-caller }", "session per-caller, writes one at a time, 2 replicas");
+        check(
+            urls,
+            ", share: { session: per-caller }",
+            "session per-caller (ends after 15m idle or 8h), writes one at a time, 2 replicas",
+        );
         let mcp = of(urls, ", stateless: true").unwrap().1.into_mcp("a");
         assert_eq!((mcp.replicas.len(), mcp.share), (1, Sharing::default()));
     }
