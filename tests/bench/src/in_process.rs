@@ -1,5 +1,5 @@
 //! The wrap by itself: the engine and an agent around the MCP server in this process, with the log in memory. What a call costs here
-//! beyond [`Direct`](crate::mcp::Direct) is what the wrap costs, without HTTP and without a disk.
+//! beyond [`Direct`] is what the wrap costs, without HTTP and without a disk.
 
 use std::{
     collections::BTreeMap,
