@@ -134,8 +134,7 @@ fn server_of(node: &Node) -> u32 {
             let line = std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
             let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
-            words.get(1) == Some(&b"demo-server".as_slice())
-                && cwd.is_some_and(|cwd| cwd.starts_with(node.folder.path()))
+            words.get(1) == Some(&b"demo-server".as_slice()) && cwd.as_deref() == Some(node.folder.path())
         };
         let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         if let Some(pid) = pids.find(is_server) {

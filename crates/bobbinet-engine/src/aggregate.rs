@@ -74,10 +74,14 @@ pub trait Aggregate: Clone + Debug + Send + Sync + Sized + 'static {
     fn is_public(event: &Self::Event) -> bool;
 
     /// Whether nothing will happen to it any more: its followers end then.
-    fn is_over(&self) -> bool;
+    fn is_over(&self) -> bool {
+        false
+    }
 
     /// Whether whoever waits for it to come to rest need wait no longer.
-    fn is_settled(&self) -> bool;
+    fn is_settled(&self) -> bool {
+        true
+    }
 
     /// Roughly the bytes it takes in memory.
     fn bytes(&self) -> usize;

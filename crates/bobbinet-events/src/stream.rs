@@ -240,28 +240,11 @@ impl Aggregate for EventStream {
         true
     }
 
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn is_settled(&self) -> bool {
-        true
-    }
-
     fn bytes(&self) -> usize {
         self.kept.weight()
     }
 
     fn summary(&self, limits: &Limits) -> Summary {
-        let nobody = || "".into();
-        Summary {
-            tenant: nobody(),
-            owner: nobody(),
-            agent: nobody(),
-            context: nobody(),
-            state: CODE,
-            status_at: self.at,
-            due: self.kept.due(limits),
-        }
+        Summary::unlisted(CODE, self.at, self.kept.due(limits))
     }
 }

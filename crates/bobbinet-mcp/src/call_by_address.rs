@@ -31,11 +31,11 @@ use crate::{
     call,
     call_listener::Target,
     config::{McpConfig, PinPolicy, ProtocolEra, ServerAddress, ServerCommand, ServerUrl},
+    digest::hex,
     json_object::JsonObject,
     list_call::{self, Asking},
     plan_message, prompts, resources,
     server_feature::ServerFeature,
-    tool_definition::hex,
     transport::stdio::{FreshEnv, Launcher},
 };
 
@@ -169,7 +169,6 @@ impl McpCallAgent {
         config.pin = PinPolicy::Off;
         config.cache.is_on = false;
         config.limits.deaths_max = STARTS_MAX;
-        config.limits.rest_wait_ms = 0;
         Ok(config)
     }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::digest::{canonical, hex};
+
 /// The first byte of their streams.
 const KIND: u8 = b'i';
 
@@ -49,19 +51,6 @@ impl fmt::Display for CallKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the key {}", hex(&self.0[..8]))
     }
-}
-
-/// The arguments of a call, as what tells them from others: however they are written.
-pub(crate) fn hash_of(arguments: &Value) -> String {
-    hex(&Sha256::digest(canonical(arguments)))
-}
-
-fn canonical(value: &Value) -> Vec<u8> {
-    serde_json_canonicalizer::to_vec(value).unwrap_or_else(|_| value.to_string().into_bytes())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is known of a key.
@@ -171,29 +160,12 @@ impl Aggregate for CallKey {
         false
     }
 
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn is_settled(&self) -> bool {
-        true
-    }
-
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.arguments.len()
     }
 
     fn summary(&self, _: &Limits) -> Summary {
-        let nobody = || "".into();
-        Summary {
-            tenant: nobody(),
-            owner: nobody(),
-            agent: nobody(),
-            context: nobody(),
-            state: CODE,
-            status_at: self.at,
-            due: Some(self.since.after(KEY_KEPT)),
-        }
+        Summary::unlisted(CODE, self.at, Some(self.since.after(KEY_KEPT)))
     }
 }
 
@@ -230,12 +202,5 @@ mod tests {
         let later = |time| Timestamp::from_millis(7).after(time);
         assert!(state.counts(later(KEY_LIFE)) && !state.counts(later(KEY_LIFE + Duration::from_millis(1))));
         assert_eq!(CallKey::id_of(&CallKey::stream(&id)), Some(id));
-    }
-
-    #[test]
-    fn arguments_are_the_same_however_they_are_written() {
-        let hash = |text: &str| hash_of(&serde_json::from_str(text).unwrap());
-        assert_eq!(hash(r#"{"a":1,"b":2.0}"#), hash(r#"{ "b": 2, "a": 1 }"#));
-        assert_ne!(hash(r#"{"a":1}"#), hash(r#"{"a":"1"}"#));
     }
 }

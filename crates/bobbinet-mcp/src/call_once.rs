@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{
     borrowed_result::{self, SourceNote},
-    call_key::{CallKey, CallKeyCommand, CallKeyId, hash_of},
+    call_key::{CallKey, CallKeyCommand, CallKeyId},
     call_listener::{Target, canceled, time_is_up},
     config::McpConfig,
+    digest::hash_of,
 };
 
 /// The name in a result's metadata that says that it is another task's call that it came of.

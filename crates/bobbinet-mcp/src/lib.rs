@@ -55,6 +55,7 @@ mod config;
 mod contract;
 mod convert;
 mod crash_history;
+mod digest;
 mod elicitation;
 mod elicitation_handler;
 mod exclusive_tools;

@@ -23,9 +23,10 @@ use self::{
 };
 use crate::{
     config::{McpConfig, PinPolicy},
+    digest::hex,
     listing::Offers,
     resources::RawTemplate,
-    tool_definition::{ToolDefinition, hex},
+    tool_definition::ToolDefinition,
 };
 
 pub(crate) use self::withheld_for::{TOOL_WITHHELD, WithheldFor};

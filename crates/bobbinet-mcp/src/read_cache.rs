@@ -17,6 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     cache_config::{CacheConfig, CachedTools},
     config::{McpConfig, McpLimits},
+    digest::canonical,
     json_object::JsonObject,
     scoped_sessions::ScopeId,
     server_changes::ServerChanges,
@@ -82,8 +83,7 @@ impl CachePolicy {
             SessionScope::PerTask => return None,
         };
         let scope = ScopeId::of(scope, task)?;
-        let value = arguments.to_value();
-        let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_else(|_| arguments.as_str().into());
+        let canonical = canonical(&arguments.to_value());
         let key = |scope: &[u8]| {
             let mut hash = Sha256::new();
             for part in [scope, skill.as_bytes(), canonical.as_slice()] {

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use bobbinet_core::{Json, json::strict};
 use bobbinet_text::{hidden, revealed};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
-use crate::{listing::RawTool, prompts::RawPrompt, resources::RawTemplate, rpc_message::shorten};
+use crate::{digest, listing::RawTool, prompts::RawPrompt, resources::RawTemplate, rpc_message::shorten};
 
 /// What begins the hash of a tool: `_meta` counts in it.
 const WITH_META: &str = "m:";
@@ -74,17 +73,7 @@ impl ToolDefinition {
 }
 
 fn hash_of(fields: &Map<String, Value>) -> String {
-    let value = in_order(Value::Object(fields.clone()));
-    // What has no canonical form is told apart by how it is written.
-    let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_else(|_| value.to_string().into_bytes());
-    hex(&Sha256::digest(canonical))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    digest::hash_of(&in_order(Value::Object(fields.clone())))
 }
 
 /// A schema's value. Of one that says a name twice readers see this or that, so it is what it is letter for letter.

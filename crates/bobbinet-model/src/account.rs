@@ -145,28 +145,11 @@ impl Aggregate for TokenAccount {
         false
     }
 
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn is_settled(&self) -> bool {
-        true
-    }
-
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.grants.iter().map(String::len).sum::<usize>()
     }
 
     fn summary(&self, _: &Limits) -> Summary {
-        let nobody = || "".into();
-        Summary {
-            tenant: nobody(),
-            owner: nobody(),
-            agent: nobody(),
-            context: nobody(),
-            state: CODE,
-            status_at: self.at,
-            due: None,
-        }
+        Summary::unlisted(CODE, self.at, None)
     }
 }

@@ -121,24 +121,11 @@ impl Aggregate for KeptDefinition {
         true
     }
 
-    fn is_settled(&self) -> bool {
-        true
-    }
-
     fn bytes(&self) -> usize {
         self.text.len()
     }
 
     fn summary(&self, _: &Limits) -> Summary {
-        let nobody = || "".into();
-        Summary {
-            tenant: nobody(),
-            owner: nobody(),
-            agent: nobody(),
-            context: nobody(),
-            state: CODE,
-            status_at: self.at,
-            due: None,
-        }
+        Summary::unlisted(CODE, self.at, None)
     }
 }

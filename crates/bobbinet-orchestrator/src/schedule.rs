@@ -222,29 +222,12 @@ impl Aggregate for KeptSchedule {
         true
     }
 
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn is_settled(&self) -> bool {
-        true
-    }
-
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.times.len()
     }
 
     fn summary(&self, _: &Limits) -> Summary {
-        let nobody = || "".into();
-        Summary {
-            tenant: nobody(),
-            owner: nobody(),
-            agent: nobody(),
-            context: nobody(),
-            state: CODE,
-            status_at: self.at,
-            due: self.due(),
-        }
+        Summary::unlisted(CODE, self.at, self.due())
     }
 }
 

@@ -316,14 +316,6 @@ impl Aggregate for TaskHooks {
         true
     }
 
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn is_settled(&self) -> bool {
-        true
-    }
-
     fn bytes(&self) -> usize {
         let of = |hook: &Hook| {
             let NewHook { id, url, sealed, registration, .. } = &hook.asked;

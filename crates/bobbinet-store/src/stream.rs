@@ -65,6 +65,14 @@ pub struct Summary {
     pub due: Option<Timestamp>,
 }
 
+impl Summary {
+    /// Of a stream that no list shows: it is nobody's, and no agent's.
+    pub fn unlisted(state: u8, status_at: Timestamp, due: Option<Timestamp>) -> Self {
+        let nobody = || Arc::from("");
+        Self { tenant: nobody(), owner: nobody(), agent: nobody(), context: nobody(), state, status_at, due }
+    }
+}
+
 /// All of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {

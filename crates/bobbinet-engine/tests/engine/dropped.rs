@@ -76,22 +76,12 @@ impl Aggregate for Note {
         false
     }
 
-    fn is_over(&self) -> bool {
-        false
-    }
-
-    fn is_settled(&self) -> bool {
-        true
-    }
-
     fn bytes(&self) -> usize {
         size_of::<Self>()
     }
 
     fn summary(&self, _: &Limits) -> Summary {
-        let nobody = || "".into();
-        let (tenant, owner, agent, context) = (nobody(), nobody(), nobody(), nobody());
-        Summary { tenant, owner, agent, context, state: 201, status_at: self.at, due: Some(self.at.after(KEPT_FOR)) }
+        Summary::unlisted(201, self.at, Some(self.at.after(KEPT_FOR)))
     }
 }
 
