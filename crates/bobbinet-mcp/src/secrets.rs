@@ -18,12 +18,30 @@ const NAMES: [&str; 7] = ["token", "key", "secret", "password", "passwd", "auth"
 pub(crate) struct Secrets(Arc<[String]>);
 
 impl Secrets {
-    /// All of these that are long enough.
+    /// All of these that are long enough, and the lines of those that have several: what is looked through is a line, mostly.
     pub(crate) fn of(values: impl IntoIterator<Item = String>) -> Self {
-        let mut secrets: Vec<String> = values.into_iter().filter(|secret| secret.len() >= LENGTH_MIN).collect();
+        let lines = |value: &String| value.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+        let each = values.into_iter().flat_map(|value| lines(&value).into_iter().chain([value]));
+        let mut secrets: Vec<String> = each.filter(|secret| secret.len() >= LENGTH_MIN).collect();
         secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         secrets.dedup();
         Self(secrets.into())
+    }
+
+    /// The bytes of the longest.
+    pub(crate) fn longest(&self) -> usize {
+        self.0.first().map_or(0, String::len)
+    }
+
+    /// The beginning of a text, of so many bytes at the most, without them. Half of one is known for none, so it is cut before one that
+    /// would be cut.
+    pub(crate) fn hide_in_beginning<'a>(&self, text: &'a str, max: usize) -> Cow<'a, str> {
+        let found: Vec<_> = self.0.iter().flat_map(|secret| text.match_indices(secret.as_str())).collect();
+        let mut end = text.floor_char_boundary(max);
+        while let Some((at, _)) = found.iter().find(|(at, secret)| *at < end && at + secret.len() > end) {
+            end = *at;
+        }
+        self.hide(&text[..end])
     }
 
     /// The text without them.
@@ -92,5 +110,16 @@ mod tests {
             Secrets::of(found.into_iter().chain(of_headers(&["Bearer long-secret".to_owned(), "short".to_owned()])));
         let said = "abcdef123456 tok-987654 at postgresql://me:pass-word@db with Bearer long-secret; long-secret, plain-word short";
         assert_eq!(secrets.hide(said), "… … at postgresql://me:…@db with …; …, plain-word short");
+    }
+
+    #[test]
+    fn lines_of_a_secret_and_what_a_cut_would_leave_of_one_are_hidden_too() {
+        let secrets = Secrets::of(["-----BEGIN KEY-----\nAAAA1111BBBB\n-----END KEY-----\n".to_owned()]);
+        assert_eq!(secrets.hide("read AAAA1111BBBB"), "read …");
+        for (max, expected) in [(100, "a … b"), (14, "a …"), (13, "a "), (4, "a "), (2, "a "), (1, "a")] {
+            assert_eq!(secrets.hide_in_beginning("a AAAA1111BBBB b", max), expected, "{max}");
+        }
+        let words = Secrets::of(["ä".repeat(4)]);
+        assert_eq!(words.hide_in_beginning("ääää!", 3), "");
     }
 }

@@ -106,12 +106,14 @@ pub(super) async fn read_stderr(name: String, mark: String, stderr: PulseReader<
     let _ended = tail.ended.clone().drop_guard();
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();
+    // So that a secret that begins in what is kept is whole when it is looked for.
+    let max = TAIL_LINE_BYTES + tail.secrets.longest();
     let mut is_first = true;
     loop {
         let (taken, is_whole) = match stderr.fill_buf().await {
             Ok(bytes) if !bytes.is_empty() => match bytes.iter().position(|&byte| byte == b'\n') {
-                Some(end) => (keep(&mut line, &bytes[..end]) + 1, true),
-                None => (keep(&mut line, bytes), false),
+                Some(end) => (keep(&mut line, &bytes[..end], max) + 1, true),
+                None => (keep(&mut line, bytes, max), false),
             },
             Ok(_) | Err(_) => break,
         };
@@ -126,14 +128,14 @@ pub(super) async fn read_stderr(name: String, mark: String, stderr: PulseReader<
 }
 
 /// Appends as much as there is room for. Returns how much was given.
-fn keep(line: &mut Vec<u8>, bytes: &[u8]) -> usize {
-    let room = TAIL_LINE_BYTES.saturating_sub(line.len()).min(bytes.len());
+fn keep(line: &mut Vec<u8>, bytes: &[u8], max: usize) -> usize {
+    let room = max.saturating_sub(line.len()).min(bytes.len());
     line.extend_from_slice(&bytes[..room]);
     bytes.len()
 }
 
 fn say(name: &str, tail: &StderrTail, line: &mut Vec<u8>) {
-    let text = tail.secrets.hide(String::from_utf8_lossy(line).trim_end()).into_owned();
+    let text = tail.secrets.hide_in_beginning(String::from_utf8_lossy(line).trim_end(), TAIL_LINE_BYTES).into_owned();
     line.clear();
     if !text.is_empty() {
         tracing::debug!(agent = name, line = %text, "server's standard error");
