@@ -379,7 +379,7 @@ impl CallAttempt<'_> {
     }
 }
 
-/// What goes with every call beside its arguments. The progress token is the library's.
+/// What goes with every call beside its arguments, and beside what goes with every request.
 fn meta(run: &Run, client: &Client, config: &McpConfig) -> JsonObject {
     let mut meta = JsonObject::default();
     if run.call().effect == Effect::Keyed {

@@ -175,7 +175,7 @@ impl SupervisedSession {
         }
     }
 
-    /// Whether a call could go to the server, or would fail at once. While the server is left alone, calls wait.
+    /// Whether a call could go to the server, or would fail at once. While the server is left alone, calls wait for as long as the limits say.
     pub(crate) fn takes_calls(&self) -> bool {
         // Where somebody has to log in, calls are there to say so.
         self.login().is_some() || self.status().waits_until(&self.config).is_none_or(|until| until <= Instant::now())
@@ -467,15 +467,18 @@ impl SupervisedSession {
             status.was_up = true;
         }
         self.enter(SessionStage::Up(client.clone()));
-        let is_over = self.watch(&client, &mut session, is_cut_off, fresh).await;
+        let mut is_over = self.watch(&client, &mut session, is_cut_off, fresh).await;
         // Nobody is sent to it any more from here on.
-        match is_over {
-            NextStep::Stop => {}
-            // What its server kept is gone with it either way.
-            NextStep::Sleep | NextStep::BeginAgain => {
+        while is_over != NextStep::Stop {
+            self.enter(SessionStage::Starting(None));
+            // Whoever was sent to it at the last moment has his permit by now.
+            if is_over == NextStep::BeginAgain || self.exclusive_tools.is_empty() {
+                // What its server kept is gone with it.
                 self.status().was_lost = true;
-                self.enter(SessionStage::Starting(None));
+                break;
             }
+            self.enter(SessionStage::Up(client.clone()));
+            is_over = self.watch(&client, &mut session, false, fresh).await;
         }
         let broken = client.in_flight.broken();
         // It may be seen to be gone before its messages end: the calls that it has died under are told now.
