@@ -188,11 +188,8 @@ pub struct ServerCommand {
     pub args: Vec<String>,
     /// Variables that it gets beside those that every server gets (`PATH`, proxies, locale …).
     pub env: BTreeMap<String, String>,
-    /// Where it runs. If that is not said, in a folder of its own, if the launcher has one for it; but for a command that
-    /// [goes by the folder](crate::WorkFolder) of its configuration.
-    pub cwd: Option<PathBuf>,
-    /// What its words and variables are relative to: the folder of its configuration. Our own working directory if not said.
-    pub relative_to: Option<PathBuf>,
+    /// Where it runs.
+    pub cwd: WorkFolder,
     /// Whether it is kept from seeing this node's keys and store.
     pub isolation: Isolation,
     /// What its processes may take of the machine.
@@ -202,16 +199,23 @@ pub struct ServerCommand {
 /// Names variables, never their values: those are secrets as often as not.
 impl fmt::Debug for ServerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, args, env, cwd, relative_to, isolation, rlimits } = self;
+        let Self { command, args, env, cwd, isolation, rlimits } = self;
         let mut shown = f.debug_struct("ServerCommand");
         shown.field("command", command).field("args", args).field("env", &env.keys());
-        shown
-            .field("cwd", cwd)
-            .field("relative_to", relative_to)
-            .field("isolation", isolation)
-            .field("rlimits", rlimits)
-            .finish()
+        shown.field("cwd", cwd).field("isolation", isolation).field("rlimits", rlimits).finish()
     }
+}
+
+/// Where a server runs, and so what its command's words are relative to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WorkFolder {
+    /// In our own working directory.
+    #[default]
+    Ours,
+    /// In this one.
+    At(PathBuf),
+    /// In one of its own, which is kept, and which no other server sees ([`crate::Launcher::own_folders`]).
+    Own,
 }
 
 /// A server that is reached by its URL.
@@ -454,7 +458,7 @@ impl Default for McpLimits {
             deaths_max: 5,
             deaths_within_ms: 60_000,
             rest_ms: 30_000,
-            // Enough for some attempts to bring it up.
+            // Whoever calls is told at once, and may call another.
             rest_wait_ms: 0,
             tries_max: 5,
             retry_first_ms: 1_000,

@@ -20,7 +20,7 @@
 //! - **the messages**: `rpc_channel` passes them between the protocol library and a transport, `in_flight` knows whose a
 //!   reply, a progress or a question is;
 //! - **the transport**: `transport` says what a session needs of one. `transport::stdio` is a child process behind a small
-//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us, in the `work_folder` that is its own; `transport::http` is a server that runs elsewhere;
+//!   program of ours ([`exec_mcp`]), so that its whole tree dies with us, in a folder of its own if it is configured so; `transport::http` is a server that runs elsewhere;
 //! - **what a server is shown**: `authorization` gets the token of one server and gets it anew, by itself or through somebody's browser;
 //!   `login_desk` is where all browsers come back, `login_record` what is kept of a login, `login` what tasks say of one, `agent_logins` what
 //!   the node's owner has to do with them.
@@ -127,7 +127,6 @@ mod tool_question;
 mod transport;
 mod uploads;
 mod watched_resources;
-mod work_folder;
 mod write_lanes;
 
 pub use agent::McpAgent;
@@ -138,7 +137,7 @@ pub use call_by_address::{McpCallAgent, ServerCredentials};
 pub use call_key::drop_old_call_keys;
 pub use config::{
     CallerLends, HttpTransportKind, Isolation, McpConfig, McpLimits, PinPolicy, ProtocolEra, Sampling, ServerAddress,
-    ServerCommand, ServerUrl, SkillNotes, StartPolicy,
+    ServerCommand, ServerUrl, SkillNotes, StartPolicy, WorkFolder,
 };
 pub use known_tools::remembered;
 pub use login_desk::{LoginDesk, LoginReturn};
@@ -148,7 +147,6 @@ pub use process_limits::ProcessLimits;
 pub use server_auth::{LoginConfig, OAuthClientConfig, ServerAuth, TokenAuthority};
 pub use sharing::{LostSession, SessionScope, Sharing, WriteSharing};
 pub use transport::stdio::{FreshEnv, Launcher, adopt_orphans, exec_mcp};
-pub use work_folder::{GoesBy, PlacedCommand, WorkFolder};
 
 /// What a log filter should say of the protocol library, which logs whole messages at `info`.
 pub const LOG_DIRECTIVE: &str = "rmcp=warn";

@@ -374,8 +374,7 @@ pub(crate) struct Agent {
     /// What goes along with every request to it; a secret by its name alone: 'Authorization=Bearer ${env:MCP_TOKEN}'
     #[arg(long = "header", value_name = "NAME=VALUE", conflicts_with = "command")]
     pub(crate) headers: Vec<String>,
-    /// Where the server runs [default: in a folder of its own in the data folder; what its command names is found from here all the
-    /// same]. For servers that go by the folder they were started in: --cwd .
+    /// Where the server runs, or `own`: in a folder of its own in the data folder [default: here]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cwd: Option<PathBuf>,
     /// A variable for the server; with a name alone, the one that is set here

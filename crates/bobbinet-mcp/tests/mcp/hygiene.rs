@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use bobbinet_core::Json;
 use bobbinet_core::{Effect, State};
 use bobbinet_engine::Agent;
-use bobbinet_mcp::{CacheConfig, CachedTools, McpAgent, McpConfig, ProcessLimits};
+use bobbinet_mcp::{CacheConfig, CachedTools, McpAgent, McpConfig, ProcessLimits, WorkFolder};
 
 use crate::{
     lab::{Lab, caller, command, guard, launcher, limits, name_of, say, settled, until, view},
@@ -21,7 +21,7 @@ async fn a_server_has_the_limits_that_are_said_and_cannot_raise_them() {
         let work = folder.path().join("work");
         fs::create_dir_all(&work).unwrap();
         let mut config = McpConfig::new("limited", "bash", &["-c", script]);
-        command(&mut config).cwd = Some(work.clone());
+        command(&mut config).cwd = WorkFolder::At(work.clone());
         command(&mut config).rlimits = limits;
         config.limits.stop_grace_ms = 50;
         let agent = McpAgent::start(config, launcher(), &guard(), folder.path().join("agent"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bobbinet_engine::Agent;
-use bobbinet_mcp::{FreshEnv, Isolation, Launcher, McpAgent, McpConfig};
+use bobbinet_mcp::{FreshEnv, Isolation, Launcher, McpAgent, McpConfig, WorkFolder};
 use nix::unistd::geteuid;
 
 use crate::lab::{self, launcher, until};
@@ -57,7 +57,7 @@ impl Scene {
         let launcher = launcher.with_hidden_files(["link", "secret/key", "gone"].map(|name| self.path(name)));
         let mut config = McpConfig::new("peeks", "sh", &["-c", PEEK]);
         let work = self.path("work");
-        lab::command(&mut config).cwd = Some(work.clone());
+        lab::command(&mut config).cwd = WorkFolder::At(work.clone());
         let paths = [("SECRET", self.path("secret")), ("KEY", self.path("tls/key"))];
         for (name, value) in paths.into_iter().chain([("HOME", work.clone()), ("TMPDIR", work.clone())]) {
             lab::command(&mut config).env.insert(name.to_owned(), value.display().to_string());
@@ -116,7 +116,7 @@ async fn a_server_that_must_be_isolated_is_not_started_where_it_cannot_be() {
     // What is not there cannot be covered, and what lies below the server's own folder cannot be left out.
     launcher.hidden = vec![scene.path("work/gone")];
     let mut config = McpConfig::new("peeks", "sh", &["-c", "echo started > started"]);
-    lab::command(&mut config).cwd = Some(scene.path("work"));
+    lab::command(&mut config).cwd = WorkFolder::At(scene.path("work"));
     lab::command(&mut config).isolation = Isolation::Required;
     config.limits.restart_first_ms = 20;
     let agent = McpAgent::start(config, launcher, &lab::guard(), scene.path("agent"));
@@ -157,7 +157,7 @@ async fn where_isolation_is_permitted_by_half_a_server_is_no_stranger_to_itself(
         launcher.hidden = vec![scene.path("secret")];
         let mut config = McpConfig::new("looks", "sh", &["-c", "id -u > user; echo > done; sleep 60"]);
         let work = scene.path("work");
-        lab::command(&mut config).cwd = Some(work.clone());
+        lab::command(&mut config).cwd = WorkFolder::At(work.clone());
         for name in ["HOME", "TMPDIR"] {
             lab::command(&mut config).env.insert(name.to_owned(), work.display().to_string());
         }

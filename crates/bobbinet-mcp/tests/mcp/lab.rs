@@ -72,8 +72,6 @@ pub(crate) fn config(mode: &str, notes: &Path) -> McpConfig {
     config.limits.restart_first_ms = 20;
     config.limits.list_debounce_ms = 50;
     config.limits.retry_first_ms = 20;
-    // Nobody waits here for a server that is left alone, unless that is what a test is about.
-    config.limits.rest_wait_ms = 0;
     config
 }
 

@@ -1,9 +1,9 @@
-//! A server that is given no folder runs in one of its own, and no other server sees it.
+//! A server runs in a folder of its own, if it is told to, and no other server sees it.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use bobbinet_engine::Agent;
-use bobbinet_mcp::{Isolation, McpAgent, McpConfig};
+use bobbinet_mcp::{Isolation, McpAgent, McpConfig, WorkFolder};
 
 use crate::lab::{command, guard, launcher, until};
 
@@ -27,10 +27,10 @@ time.sleep(60)
 "#;
 
 async fn look(root: &Path, isolation: Isolation, change: impl FnOnce(&mut McpConfig)) -> Vec<String> {
-    let mut config = McpConfig::new("looks", "python3", &["look.py", "./seen.txt", "words.txt"]);
-    let neighbour = root.join("servers/neighbour/secret").display().to_string();
-    command(&mut config).args.push(neighbour);
-    command(&mut config).relative_to = Some(root.join("config"));
+    let words = ["config/look.py", "config/seen.txt", "config/words.txt", "servers/neighbour/secret"];
+    let words = words.map(|path| root.join(path).display().to_string());
+    let mut config = McpConfig::new("looks", "python3", &words.each_ref().map(String::as_str));
+    command(&mut config).cwd = WorkFolder::Own;
     command(&mut config).isolation = isolation;
     config.limits.stop_grace_ms = 50;
     change(&mut config);
@@ -45,7 +45,7 @@ async fn look(root: &Path, isolation: Isolation, change: impl FnOnce(&mut McpCon
 }
 
 #[tokio::test]
-async fn a_server_that_is_given_no_folder_runs_in_its_own() {
+async fn a_server_runs_in_its_own_folder_if_it_is_told_to() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     for path in ["config", "servers/neighbour"] {
@@ -55,7 +55,7 @@ async fn a_server_that_is_given_no_folder_runs_in_its_own() {
     fs::write(root.join("config/words.txt"), "words").unwrap();
     fs::write(root.join("servers/neighbour/secret"), "secret").unwrap();
     let own = root.join("servers/looks");
-    // What its command names is found, though it runs elsewhere; what is of another server is not.
+    // What is of another server is not found.
     let expected = [&own.display().to_string(), "words", "FileNotFoundError", "nothing planted"];
     assert_eq!(look(&root, Isolation::Required, |_| {}).await, expected);
     assert_eq!(own.metadata().unwrap().permissions().mode() & 0o777, 0o700);
@@ -63,17 +63,11 @@ async fn a_server_that_is_given_no_folder_runs_in_its_own() {
     assert_eq!(look(&root, Isolation::Required, |_| {}).await, expected);
     assert_eq!(fs::read_to_string(own.join("kept")).unwrap(), "xx");
     assert!(!root.join("servers/planted").exists());
-    // Whoever is given a folder runs there, and what goes by the configuration's folder in that.
+    // Whoever is given a folder runs there.
     let config = root.join("config").display().to_string();
-    let seen = look(&root, Isolation::Auto, |config| command(config).cwd = Some(root.join("config"))).await;
+    let seen = look(&root, Isolation::Auto, |config| command(config).cwd = WorkFolder::At(root.join("config"))).await;
     assert_eq!(seen[..2], [config.as_str(), "words"]);
     assert!(seen[2].ends_with("Error"), "{seen:?}");
-    let shell = |config: &mut McpConfig| {
-        let command = command(config);
-        command.args = ["-c", "exec python3 look.py ./seen.txt"].map(str::to_owned).to_vec();
-        command.command = "sh".to_owned();
-    };
-    assert_eq!(look(&root, Isolation::Auto, shell).await[0], config);
 }
 
 #[tokio::test]
@@ -84,6 +78,7 @@ async fn a_link_in_place_of_the_folder_is_not_followed() {
     fs::create_dir_all(root.join("elsewhere")).unwrap();
     std::os::unix::fs::symlink(root.join("elsewhere"), root.join("servers/looks")).unwrap();
     let mut config = McpConfig::new("looks", "touch", &["started"]);
+    command(&mut config).cwd = WorkFolder::Own;
     config.limits.restart_first_ms = 20;
     let launcher = launcher().with_own_folders(root.join("servers"));
     let agent = McpAgent::start(config, launcher, &guard(), root.join("agent"));

@@ -32,6 +32,9 @@ use super::{
     tree::{Node, Value},
 };
 
+/// What `cwd` is of a server that runs in a folder of its own; one that is called so is `./own`.
+const OWN_FOLDER: &str = "own";
+
 /// The settings of an agent beside how its server is started.
 pub(crate) const AGENT_KEYS: [&str; 23] = [
     "use",
@@ -86,37 +89,25 @@ pub(crate) struct CommandConfig {
     pub(crate) words: Vec<String>,
     /// Variables beside the few that every server gets.
     pub(crate) env: BTreeMap<String, String>,
-    /// Where it runs, if that was said.
-    pub(crate) cwd: Option<PathBuf>,
-    /// The folder of its configuration, which its words are relative to.
-    pub(crate) folder: PathBuf,
+    /// Where it runs, as far as that is known before it does: else the folder of its configuration.
+    pub(crate) cwd: PathBuf,
+    /// Whether it runs in a folder of its own.
+    pub(crate) has_own_folder: bool,
 }
 
 impl CommandConfig {
-    /// Where its words name what they name.
-    pub(crate) fn words_from(&self) -> &Path {
-        self.cwd.as_deref().unwrap_or(&self.folder)
-    }
-
-    /// Where it runs if it is given no folder.
-    fn work_folder(&self) -> Option<WorkFolder> {
-        let (command, args) = self.words.split_first().filter(|_| self.cwd.is_none())?;
-        Some(WorkFolder::of(command, args, &self.env, &self.folder))
-    }
-
-    /// Whether that is one of its own.
-    pub(crate) fn has_own_folder(&self) -> bool {
-        matches!(self.work_folder(), Some(WorkFolder::Own(_)))
+    /// In a folder that is named, or in one of its own.
+    pub(crate) fn new(words: Vec<String>, env: BTreeMap<String, String>, cwd: Option<&str>, folder: &Path) -> Self {
+        let has_own_folder = cwd == Some(OWN_FOLDER);
+        let cwd = cwd.filter(|_| !has_own_folder).map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd));
+        Self { words, env, cwd, has_own_folder }
     }
 
     /// Where it runs, for people.
     pub(crate) fn place_words(&self) -> String {
-        match self.work_folder() {
-            None => format!("runs in {}", self.words_from().display()),
-            Some(WorkFolder::Own(_)) => "runs in a folder of its own".to_owned(),
-            Some(WorkFolder::OfConfiguration(why)) => {
-                format!("runs in {}, since {why} (`cwd` says otherwise)", self.folder.display())
-            }
+        match self.has_own_folder {
+            true => "runs in a folder of its own".to_owned(),
+            false => format!("runs in {}", self.cwd.display()),
         }
     }
 }
@@ -261,12 +252,12 @@ impl AgentConfig {
         // Whoever names those that ask says of all others that they do not.
         let is_silent = self.interactive.is_some() || card.interactive == Some(false);
         let server = match server {
-            ServerConfig::Command(CommandConfig { words, env, cwd, folder }) => {
+            ServerConfig::Command(CommandConfig { words, env, cwd, has_own_folder }) => {
                 let mut words = words.into_iter();
                 let command = words.next().unwrap_or_default();
-                let relative_to = Some(folder);
+                let cwd = if has_own_folder { WorkFolder::Own } else { WorkFolder::At(cwd) };
                 let args = words.collect();
-                ServerAddress::Command(ServerCommand { command, args, env, cwd, relative_to, isolation, rlimits })
+                ServerAddress::Command(ServerCommand { command, args, env, cwd, isolation, rlimits })
             }
             ServerConfig::Url(server) => ServerAddress::Url(*server),
         };
@@ -443,8 +434,7 @@ fn server_command(reader: &mut Reader<'_>, fields: &MapSettings<'_>, env_file_ke
         }
     }
     let cwd = fields.get("cwd").and_then(|node| reader.text(node, "cwd"));
-    let cwd = cwd.map(|cwd| folder.join(cwd));
-    CommandConfig { words: command, env, cwd, folder }
+    CommandConfig::new(command, env, cwd.as_deref(), &folder)
 }
 
 fn command_words(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {

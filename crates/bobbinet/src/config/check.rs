@@ -31,9 +31,8 @@ fn check_agent(name: &str, agent: &AgentConfig, file: &str, severity: Severity) 
         // That has been told with its place.
         return findings;
     }
-    let folder = server.words_from();
-    if !folder.is_dir() {
-        let message = format!("agent {name}: there is no folder {}", folder.display());
+    if !server.cwd.is_dir() {
+        let message = format!("agent {name}: there is no folder {}", server.cwd.display());
         findings.push(Finding::about(severity, file, message).hint("make it, or name another with cwd"));
     } else if program(server).is_none() {
         let command = server.words.first().map(String::as_str).unwrap_or_default();
@@ -63,10 +62,10 @@ fn check_address(listen: SocketAddr, file: &str) -> Option<Finding> {
 pub(crate) fn program(server: &CommandConfig) -> Option<PathBuf> {
     let command = server.words.first()?;
     if command.contains('/') {
-        return Some(server.words_from().join(command)).filter(|path| is_program(path));
+        return Some(server.cwd.join(command)).filter(|path| is_program(path));
     }
     let path = server.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH"))?;
-    env::split_paths(&path).map(|folder| server.words_from().join(folder).join(command)).find(|path| is_program(path))
+    env::split_paths(&path).map(|folder| server.cwd.join(folder).join(command)).find(|path| is_program(path))
 }
 
 fn is_program(path: &Path) -> bool {

@@ -87,8 +87,8 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
             agent.server
         }
         None => {
-            let (cwd, env) = (cwd.map(|cwd| here.join(cwd)), variables(&env)?);
-            ServerConfig::Command(started(CommandConfig { words: command, env, cwd, folder: here })?)
+            let cwd = cwd.as_deref().map(Path::to_string_lossy);
+            ServerConfig::Command(started(CommandConfig::new(command, variables(&env)?, cwd.as_deref(), &here))?)
         }
     };
     let mut agent = AgentConfig {
@@ -121,9 +121,8 @@ pub(crate) fn agent(output: Output, command: Agent) -> Result<Plan, Failure> {
 
 /// A command whose program is there.
 fn started(server: CommandConfig) -> Result<CommandConfig, Failure> {
-    let folder = server.words_from();
-    if !folder.is_dir() {
-        return Err(Failure::new(Code::Usage, format!("there is no folder {}", folder.display())));
+    if !server.cwd.is_dir() {
+        return Err(Failure::new(Code::Usage, format!("there is no folder {}", server.cwd.display())));
     }
     if program(&server).is_none() {
         let program = server.words.first().map(String::as_str).unwrap_or_default();
@@ -263,10 +262,9 @@ pub(crate) fn check(output: Output, command: Check) -> Result<(), Failure> {
         let agent = |(name, agent): (&AgentName, &AgentConfig)| match &agent.server {
             ServerConfig::Command(server) => {
                 let variables: Vec<&String> = server.env.keys().collect();
-                let has_own_folder = server.has_own_folder();
-                let cwd = (!has_own_folder).then(|| server.words_from());
+                let cwd = (!server.has_own_folder).then_some(&server.cwd);
                 serde_json::json!({
-                    "name": name, "command": server.words, "cwd": cwd, "ownFolder": has_own_folder, "env": variables,
+                    "name": name, "command": server.words, "cwd": cwd, "env": variables,
                     "share": share_words(agent),
                 })
             }

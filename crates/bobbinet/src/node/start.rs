@@ -58,7 +58,7 @@ use crate::{
 /// Where agents keep what is theirs, in the data folder.
 pub(crate) const AGENTS_FOLDER: &str = "agents";
 
-/// Where servers run that are given no folder, each in one of its own, in the data folder.
+/// Where servers run that are to have a folder of their own, in the data folder.
 const SERVERS_FOLDER: &str = "servers";
 
 /// The hidden command that stands between us and a server.

@@ -322,9 +322,8 @@ fn agents(file: &str, text: &str, expected: &Value) {
     for agent in report["agents"].as_array_mut().unwrap() {
         assert_eq!(agent["share"].take(), "session shared, writes one at a time");
         agent.as_object_mut().unwrap().remove("share");
-        let cwd = agent["cwd"].as_str().map(|cwd| folder.path().join(cwd).canonicalize().unwrap());
-        assert_eq!(agent.as_object_mut().unwrap().remove("ownFolder"), Some(Value::from(cwd.is_none())));
-        agent["cwd"] = cwd.map(|cwd| cwd.strip_prefix(&root).unwrap().display().to_string()).into();
+        let cwd = folder.path().join(agent["cwd"].as_str().unwrap()).canonicalize().unwrap();
+        agent["cwd"] = Value::from(cwd.strip_prefix(&root).unwrap().display().to_string());
     }
     assert_eq!(&report["agents"], expected, "{text}");
 }
@@ -334,7 +333,7 @@ fn an_mcp_json_is_read_in_its_dialects() {
     agents(
         "mcp.json",
         r#"{ "mcpServers": { "a": { "command": "ls", "args": ["-l", 3], "env": { "K": "v", "N": 1 }, "alwaysAllow": ["x"] } } }"#,
-        &json!([{ "name": "a", "command": ["ls", "-l", "3"], "cwd": null, "env": ["K", "N"] }]),
+        &json!([{ "name": "a", "command": ["ls", "-l", "3"], "cwd": "", "env": ["K", "N"] }]),
     );
     agents(
         ".vscode/mcp.json",
@@ -343,7 +342,7 @@ fn an_mcp_json_is_read_in_its_dialects() {
             "inputs": [{ "type": "promptString", "id": "key", "password": true, }],
             "servers": { /* here too */ "a": { "type": "stdio", "command": "ls", "envFile": "${workspaceFolder}/server.env" }, },
         }"#,
-        &json!([{ "name": "a", "command": ["ls"], "cwd": null, "env": ["FROM_FILE"] }]),
+        &json!([{ "name": "a", "command": ["ls"], "cwd": "", "env": ["FROM_FILE"] }]),
     );
     agents(
         "claude.json",
@@ -352,36 +351,34 @@ fn an_mcp_json_is_read_in_its_dialects() {
             "off": { "command": "not-there", "disabled": true },
             "far": { "type": "http", "url": "https://far.example/mcp", "disabled": true }
         } }"#,
-        &json!([{ "name": "my-files", "command": ["ls"], "cwd": null, "env": [] }]),
+        &json!([{ "name": "my-files", "command": ["ls"], "cwd": "", "env": [] }]),
     );
     agents(
         "ours.json",
         r#"{ "node": { "listen": "127.0.0.1:0" }, "agents": { "a": { "mcp": { "command": ["ls"] } } } }"#,
-        &json!([{ "name": "a", "command": ["ls"], "cwd": null, "env": [] }]),
+        &json!([{ "name": "a", "command": ["ls"], "cwd": "", "env": [] }]),
     );
 }
 
 #[test]
-fn a_server_runs_in_its_own_folder_unless_it_goes_by_another_or_is_given_one() {
+fn a_server_runs_beside_its_configuration_or_where_it_is_told_to() {
     let folder = TestFolder::new();
-    folder.write("pyproject.toml", "");
     folder.write(
         "mcp.json",
         r#"{ "mcpServers": {
-            "own": { "command": "ls", "args": ["./mcp.json"] }, "project": { "command": "make", "args": ["run"] },
-            "given": { "command": "ls", "cwd": "." }
+            "here": { "command": "ls" }, "given": { "command": "ls", "cwd": "sub" }, "own": { "command": "ls", "cwd": "own" }
         } }"#,
     );
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
     let ran = folder.run(&["check", "--verbose", "mcp.json"]);
     let here = folder.path().canonicalize().unwrap().display().to_string();
     let shown = ran.stdout.replace(&here, "HERE").replace("HERE/.", "HERE");
-    for expected in [
-        "runs in a folder of its own\n",
-        "runs in HERE, since make run does what a project there says (`cwd` says otherwise)\n",
-        "runs in HERE\n",
-    ] {
+    for expected in ["runs in HERE\n", "runs in HERE/sub\n", "runs in a folder of its own\n"] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
+    let json: Value = serde_json::from_str(&folder.run(&["check", "-o", "json", "mcp.json"]).stdout).unwrap();
+    let own = json["agents"].as_array().unwrap().iter().find(|agent| agent["name"] == "own").unwrap();
+    assert_eq!(own["cwd"], Value::Null);
 }
 
 #[test]
@@ -528,7 +525,7 @@ fn what_people_write_beside_servers_is_passed_over() {
 
 #[test]
 fn the_servers_of_every_host_are_found() {
-    let expected = json!([{ "name": "a", "command": ["ls", "-l"], "cwd": null, "env": ["K"] }]);
+    let expected = json!([{ "name": "a", "command": ["ls", "-l"], "cwd": "", "env": ["K"] }]);
     let server = r#"{ "a": { "command": "ls", "args": ["-l"], "env": { "K": "v" } } }"#;
     for text in [
         format!(r#"{{ "mcpServers": {server} }}"#),

@@ -17,7 +17,7 @@ pub struct Launcher {
     pub args: Vec<OsString>,
     /// Folders that servers must not see, each with the whole of its path. Without any, nothing is hidden.
     pub hidden: Vec<PathBuf>,
-    /// The folder in which each server that is given no other to run in has one of its own, by its agent's name. Without it they run in ours.
+    /// The folder in which each server that is to run in one of its own has that, by its agent's name.
     pub own_folders: Option<PathBuf>,
     /// What a server gets in its environment beside what it is configured with, made anew for each start.
     pub fresh_env: FreshEnv,

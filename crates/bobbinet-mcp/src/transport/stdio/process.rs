@@ -25,12 +25,12 @@ use super::{
     pulse::{Pulse, PulseReader},
     rlimits::LIMIT,
     shim::{HIDE, ISOLATION, REQUIRED, SHOW},
-    start_place::StartPlace,
+    start_place,
     stderr::{StderrTail, read_stderr},
     sweep::{self, ListedShim, MARK, ProcessRecord},
 };
 use crate::{
-    config::{Isolation, ServerCommand},
+    config::{Isolation, ServerCommand, WorkFolder},
     process_limits::ProcessLimits,
     secrets::{self, Secrets},
 };
@@ -134,9 +134,10 @@ impl ServerProcess {
         folder: &Path,
         tracker: &TaskTracker,
     ) -> io::Result<(Self, ChildStdin, PulseReader<ChildStdout>)> {
-        let start = StartPlace::of(agent, server, launcher)?;
-        let search = start.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH")).unwrap_or_default();
-        if !is_runnable(&start.command, &search, start.folder.as_deref()) {
+        let work_folder = start_place::folder(agent, &server.cwd, launcher)?;
+        let shown = work_folder.as_ref().filter(|_| server.cwd == WorkFolder::Own);
+        let search = server.env.get("PATH").map(Into::into).or_else(|| env::var_os("PATH")).unwrap_or_default();
+        if !is_runnable(&server.command, &search, work_folder.as_deref()) {
             let text = format!("there is no program `{}` to run", server.command);
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
@@ -150,27 +151,20 @@ impl ServerProcess {
             .arg0("bobbinet-exec-mcp")
             .args(&launcher.args)
             .args(hiding(server.isolation, &launcher.hidden))
-            .args(
-                start
-                    .is_own
-                    .then_some(&start.folder)
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|it| [SHOW.as_ref(), it.as_os_str()]),
-            )
+            .args(shown.into_iter().flat_map(|folder| [SHOW.as_ref(), folder.as_os_str()]))
             .args(limiting(&server.rlimits))
             .arg("--")
-            .arg(&*start.command)
-            .args(&*start.args)
+            .arg(&server.command)
+            .args(&server.args)
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| is_passed_on(name.as_bytes())))
             .envs(fresh)
-            .envs(&*start.env)
+            .envs(&server.env)
             .env(MARK, &mark)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(folder) = &start.folder {
+        if let Some(folder) = &work_folder {
             command.current_dir(folder);
         }
         tell_withheld(agent, server);
